@@ -1,0 +1,50 @@
+package dev.topknot.dsl;
+
+import java.lang.annotation.Documented;
+import java.lang.annotation.ElementType;
+import java.lang.annotation.Retention;
+import java.lang.annotation.RetentionPolicy;
+import java.lang.annotation.Target;
+
+/**
+ * A sparsely-gated Mixture-of-Experts layer, [tokens, width] to [tokens, width]: a gate chooses k of
+ * the experts for each token, and y = Σ gate · expert(x) over those ([S17] section 2).
+ *
+ * <p>On an interface that extends {@code dev.topknot.runtime.MoE} it is a layer of its own, which
+ * models can use too; there {@link #width} and {@link #tokens} must be given. On a method of a model
+ * both follow from the model and may be left out.
+ */
+@Documented
+@Retention(RetentionPolicy.CLASS)
+@Target({ElementType.TYPE, ElementType.METHOD})
+public @interface MoELayer {
+  /** The number of experts, n. One expert compiles to a plain feed-forward layer without a gate. */
+  int experts();
+
+  /** The number of experts that each token is sent to, 1 to {@link #experts}. */
+  int k();
+
+  /** The length of a token's vector, d. Has no default: left out, it is the model's. */
+  int width() default 0;
+
+  /** The most tokens in one call, T. Has no default: left out, it is the model's. */
+  int tokens() default 0;
+
+  /** How experts are chosen and weighed. */
+  Gating gating() default Gating.NOISY_TOP_K;
+
+  /** The weight of CV²(importance) in the loss ([S17] eq. 7). */
+  double importanceLoss() default 0.1;
+
+  /** The weight of CV²(load) in the loss ([S17] eq. 11). Needs noise and k &lt; experts to have a gradient. */
+  double loadLoss() default 0.1;
+
+  /** The least standard deviation of the gate's noise. */
+  double noiseFloor() default 0.01;
+
+  /** The optimizer planned for a layer of its own; in a model, the model's holds. */
+  Optimizer optimizer() default Optimizer.ADAM;
+
+  /** The arithmetic of a layer of its own; in a model, the model's holds. */
+  Precision precision() default Precision.FP32;
+}
