@@ -1,0 +1,21 @@
+package dev.topknot.processor.model;
+
+import dev.topknot.dsl.ActivationFunction;
+
+/** What a layer of a model computes. */
+public sealed interface LayerKind {
+  /** Token ids to rows of a [vocabulary, width] table. */
+  record Embedding(int vocabulary, int width) implements LayerKind {}
+
+  /** A long short-term memory of {@code units} cells. */
+  record Lstm(int units) implements LayerKind {}
+
+  /** A fully connected layer with bias. */
+  record Dense(int units, ActivationFunction activation) implements LayerKind {}
+
+  /** A Mixture-of-Experts layer. */
+  record Experts(MoE moe) implements LayerKind {}
+
+  /** The distribution over the next token. */
+  record Softmax(int vocabulary) implements LayerKind {}
+}

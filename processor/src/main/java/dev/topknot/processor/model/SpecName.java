@@ -1,0 +1,41 @@
+package dev.topknot.processor.model;
+
+import java.util.List;
+
+/**
+ * The name of an annotated interface.
+ *
+ * @param packageName its package, empty for the unnamed one
+ * @param simpleNames its simple names, outermost first: {@code [Outer, Inner]}
+ */
+public record SpecName(String packageName, List<String> simpleNames) {
+  /** Copies the names. */
+  public SpecName {
+    simpleNames = List.copyOf(simpleNames);
+  }
+
+  /** The name as source code writes it within the package: {@code Outer.Inner}. */
+  public String nested() {
+    return String.join(".", simpleNames);
+  }
+
+  /** The name with underscores, from which generated names are made: {@code Outer_Inner}. */
+  public String flat() {
+    return String.join("_", simpleNames);
+  }
+
+  /** The generated entry class: {@code TopknotOuter_Inner}. */
+  public String entry() {
+    return "Topknot" + flat();
+  }
+
+  /** The generated CPU programs: {@code TopknotOuter_InnerCpu}. */
+  public String cpu() {
+    return entry() + "Cpu";
+  }
+
+  /** The qualified name: {@code com.example.Outer.Inner}. */
+  public String qualified() {
+    return packageName.isEmpty() ? nested() : packageName + "." + nested();
+  }
+}

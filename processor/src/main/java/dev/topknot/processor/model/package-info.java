@@ -1,0 +1,2 @@
+/** The spec: what a user declared, as plain records without {@code javax.lang.model}. */
+package dev.topknot.processor.model;
