@@ -1,0 +1,2 @@
+/** Tests across modules: numerics, architecture, and builds of user projects. */
+package dev.topknot.it;

@@ -1,0 +1,2 @@
+/** What generated programs stand on; not for users to call. */
+package dev.topknot.runtime.program;
