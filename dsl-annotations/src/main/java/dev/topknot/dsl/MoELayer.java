@@ -7,12 +7,12 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * A sparsely-gated Mixture-of-Experts layer, [tokens, width] to [tokens, width]: a gate chooses k of
- * the experts for each token, and y = Σ gate · expert(x) over those ([S17] section 2).
+ * A sparsely-gated Mixture-of-Experts layer, [tokens, width] to [tokens, width]: a gate chooses k
+ * of the experts for each token, and y = Σ gate · expert(x) over those ([S17] section 2).
  *
  * <p>On an interface that extends {@code dev.topknot.runtime.MoE} it is a layer of its own, which
- * models can use too; there {@link #width} and {@link #tokens} must be given. On a method of a model
- * both follow from the model and may be left out.
+ * models can use too; there {@link #width} and {@link #tokens} must be given. On a method of a
+ * model both follow from the model and may be left out.
  */
 @Documented
 @Retention(RetentionPolicy.CLASS)
@@ -36,7 +36,10 @@ public @interface MoELayer {
   /** The weight of CV²(importance) in the loss ([S17] eq. 7). */
   double importanceLoss() default 0.1;
 
-  /** The weight of CV²(load) in the loss ([S17] eq. 11). Needs noise and k &lt; experts to have a gradient. */
+  /**
+   * The weight of CV²(load) in the loss ([S17] eq. 11). Needs noise and k &lt; experts to have a
+   * gradient.
+   */
   double loadLoss() default 0.1;
 
   /** The least standard deviation of the gate's noise. */

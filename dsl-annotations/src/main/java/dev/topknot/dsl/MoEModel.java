@@ -7,11 +7,12 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * A language model: an interface that extends {@code dev.topknot.runtime.LanguageModel} and declares
- * its layers as methods, applied in the order they are written: {@link Embedding} first, {@link
- * Softmax} last, between them {@link Lstm}, {@link Dense} and Mixture-of-Experts layers.
+ * A language model: an interface that extends {@code dev.topknot.runtime.LanguageModel} and
+ * declares its layers as methods, applied in the order they are written: {@link Embedding} first,
+ * {@link Softmax} last, between them {@link Lstm}, {@link Dense} and Mixture-of-Experts layers.
  *
- * <p>A batch holds batch · timesteps tokens, time-major: token t · batch + b is step t of sequence b.
+ * <p>A batch holds batch · timesteps tokens, time-major: token t · batch + b is step t of sequence
+ * b.
  */
 @Documented
 @Retention(RetentionPolicy.CLASS)

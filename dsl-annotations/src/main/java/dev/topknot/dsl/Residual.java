@@ -7,8 +7,8 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * Adds a layer's input to its output, after {@link Activation} and {@link Dropout} ([S17] app. C.1).
- * The layer's input and output must have the same width.
+ * Adds a layer's input to its output, after {@link Activation} and {@link Dropout} ([S17] app.
+ * C.1). The layer's input and output must have the same width.
  */
 @Documented
 @Retention(RetentionPolicy.CLASS)
