@@ -4,4 +4,9 @@ module dev.topknot.runtime {
   requires org.bytedeco.dnnl;
   requires org.bytedeco.javacpp;
   requires org.slf4j;
+
+  // Nothing else would resolve the modules that hold the native libraries.
+  requires org.bytedeco.dnnl.linux.x86_64;
+  requires org.bytedeco.javacpp.linux.x86_64;
+  requires org.bytedeco.opencl.linux.x86_64;
 }
