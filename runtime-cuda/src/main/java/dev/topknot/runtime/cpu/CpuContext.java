@@ -1,0 +1,94 @@
+package dev.topknot.runtime.cpu;
+
+import dev.topknot.runtime.Options;
+import dev.topknot.runtime.program.Layout;
+
+/** What a program and its operations are built from. */
+public final class CpuContext {
+  private final Cpu cpu;
+  private final Options options;
+  private final Layout layout;
+  private final Arena parameters;
+  private final Arena gradients;
+  private final Arena firstMoments;
+  private final Arena secondMoments;
+  private final Arena workspace;
+  private final Arena state;
+
+  CpuContext(
+      Cpu cpu,
+      Options options,
+      Layout layout,
+      Arena parameters,
+      Arena gradients,
+      Arena firstMoments,
+      Arena secondMoments,
+      Arena workspace,
+      Arena state) {
+    this.cpu = cpu;
+    this.options = options;
+    this.layout = layout;
+    this.parameters = parameters;
+    this.gradients = gradients;
+    this.firstMoments = firstMoments;
+    this.secondMoments = secondMoments;
+    this.workspace = workspace;
+    this.state = state;
+  }
+
+  /** Threads and matrix products. */
+  public Cpu cpu() {
+    return cpu;
+  }
+
+  /** Overrides of annotated values. */
+  public Options options() {
+    return options;
+  }
+
+  /** Where the parameters lie. */
+  public Layout layout() {
+    return layout;
+  }
+
+  /** The parameters, shared by every program and instance. */
+  public Arena parameters() {
+    return parameters;
+  }
+
+  /**
+   * The gradients, at the offsets of the parameters.
+   *
+   * @throws IllegalStateException in an instance for inference
+   */
+  public Arena gradients() {
+    return present(gradients, "gradients");
+  }
+
+  /** Adam's first moments, at the offsets of the parameters; absent as gradients are. */
+  public Arena firstMoments() {
+    return present(firstMoments, "moments");
+  }
+
+  /** Adam's second moments, at the offsets of the parameters; absent as gradients are. */
+  public Arena secondMoments() {
+    return present(secondMoments, "moments");
+  }
+
+  /** Buffers of one program, of its planned size. */
+  public Arena workspace() {
+    return present(workspace, "workspace");
+  }
+
+  /** Carried state of one program, zero at first. */
+  public Arena state() {
+    return present(state, "state");
+  }
+
+  private static Arena present(Arena arena, String what) {
+    if (arena == null) {
+      throw new IllegalStateException("there is no " + what + " here");
+    }
+    return arena;
+  }
+}
