@@ -1,6 +1,7 @@
 /** What Topknot's generated code runs on, and what users of it call. */
 module dev.topknot.runtime {
   requires transitive dev.topknot.dsl;
+  requires com.sun.jna;
   requires org.bytedeco.dnnl;
   requires org.bytedeco.javacpp;
   requires org.slf4j;

@@ -1,0 +1,117 @@
+package dev.topknot.runtime.cpu;
+
+import java.util.Objects;
+
+/**
+ * What the operations on the CPU are built with: threads to spread work over, and a matrix product.
+ *
+ * @param workers the threads
+ * @param gemm the single-threaded matrix product
+ */
+public record Cpu(Workers workers, Gemm gemm) {
+  /** Multiply-adds below which a panel is not worth another thread's wake-up. */
+  private static final long PANEL_WORK = 8L << 20;
+
+  /** Columns or rows below which a panel repeats too much packing of the other operand. */
+  private static final int NARROWEST = 256;
+
+  /** A CPU of these parts. */
+  public Cpu {
+    Objects.requireNonNull(workers, "workers");
+    Objects.requireNonNull(gemm, "gemm");
+  }
+
+  /**
+   * So many threads with the best matrix product.
+   *
+   * @throws IllegalArgumentException if {@code threads} is not positive
+   */
+  public static Cpu of(int threads) {
+    return new Cpu(Workers.of(threads), Gemm.best());
+  }
+
+  /**
+   * {@link Gemm#multiply} spread over the workers in panels of rows or of columns of C, whichever
+   * are more. The panels depend on m, n and k only, so the result has the same bits for any number
+   * of threads. Not to be called from inside a task.
+   */
+  public void multiplyParallel(
+      boolean transposeA,
+      boolean transposeB,
+      int m,
+      int n,
+      int k,
+      float alpha,
+      Matrix a,
+      long aAt,
+      int lda,
+      Matrix b,
+      long bAt,
+      int ldb,
+      float beta,
+      Matrix c,
+      long cAt,
+      int ldc) {
+    GemmBounds.check(transposeA, transposeB, m, n, k, a, aAt, lda, b, bAt, ldb, c, cAt, ldc);
+    boolean byRows = m > n;
+    int length = byRows ? m : n;
+    int panel = panel(m, n, k);
+    if (panel >= length) {
+      gemm.multiply(
+          transposeA, transposeB, m, n, k, alpha, a, aAt, lda, b, bAt, ldb, beta, c, cAt, ldc);
+      return;
+    }
+    workers.parallel(
+        (length + panel - 1) / panel,
+        (task, worker) -> {
+          int from = task * panel;
+          int count = Math.min(panel, length - from);
+          if (byRows) {
+            long aFrom = aAt + (transposeA ? from : (long) from * lda);
+            gemm.multiply(
+                transposeA,
+                transposeB,
+                count,
+                n,
+                k,
+                alpha,
+                a,
+                aFrom,
+                lda,
+                b,
+                bAt,
+                ldb,
+                beta,
+                c,
+                cAt + (long) from * ldc,
+                ldc);
+          } else {
+            long bFrom = bAt + (transposeB ? (long) from * ldb : from);
+            gemm.multiply(
+                transposeA,
+                transposeB,
+                m,
+                count,
+                k,
+                alpha,
+                a,
+                aAt,
+                lda,
+                b,
+                bFrom,
+                ldb,
+                beta,
+                c,
+                cAt + from,
+                ldc);
+          }
+        });
+  }
+
+  /** The height or width of a panel, a multiple of 32; what remains makes the last one. */
+  static int panel(int m, int n, int k) {
+    long perLine = Math.max(1, (long) Math.min(m, n) * k);
+    long lines = Math.max(NARROWEST, (PANEL_WORK + perLine - 1) / perLine);
+    return (int) Math.min(Integer.MAX_VALUE - 31, lines + 31) & -32;
+  }
+}
