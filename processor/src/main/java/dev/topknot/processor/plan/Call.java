@@ -1,0 +1,28 @@
+package dev.topknot.processor.plan;
+
+import java.util.List;
+
+/** A step of a program: a method of an op and its operands in the method's order. */
+public record Call(Op op, String method, List<Operand> operands) {
+  /** Copies the operands. */
+  public Call {
+    operands = List.copyOf(operands);
+  }
+
+  static Call of(Op op, String method, Operand... operands) {
+    return new Call(op, method, List.of(operands));
+  }
+
+  /** What it costs when every token is valid. */
+  public Cost cost() {
+    double bytes = 0;
+    for (Operand operand : operands) {
+      Buffer buffer = operand.buffer();
+      boolean weights =
+          buffer.region() == Region.PARAMETERS || buffer.region() == Region.GRADIENTS;
+      int passes = operand.access() == Operand.Access.UPDATE ? 2 : 1;
+      bytes += buffer.bytes() * passes * (weights ? op.touched() : 1);
+    }
+    return new Cost(op.flops(method), Math.round(bytes));
+  }
+}

@@ -1,0 +1,28 @@
+package dev.topknot.processor.plan;
+
+import static dev.topknot.processor.plan.Operand.read;
+import static dev.topknot.processor.plan.Operand.write;
+
+import java.util.List;
+
+/** y[t] = Σ gate · out over the token's slots, in ascending expert order. */
+record CombineOp(String layer, int tokens, int width, int k) implements Op {
+  @Override
+  public List<Constant> constants() {
+    return List.of(
+        new Constant("tokens", tokens), new Constant("width", width), new Constant("k", k));
+  }
+
+  @Override
+  public long flops(String method) {
+    return 2L * tokens * k * width;
+  }
+
+  Call forward(Buffer out, Buffer gates, Buffer slots, Buffer y) {
+    return Call.of(this, "forward", read(out), read(gates), read(slots), write(y));
+  }
+
+  Call backward(Buffer dOut, Buffer slots, Buffer dx) {
+    return Call.of(this, "backward", read(dOut), read(slots), write(dx));
+  }
+}

@@ -1,0 +1,53 @@
+package dev.topknot.processor.plan;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A layer within a program.
+ *
+ * @param name the layer's name as ops and messages say it
+ * @param title what it is, in a few words
+ * @param locals the layer's own names of its buffers: {@code x}, {@code dx}, {@code gates}
+ * @param output the buffer of its output, empty where it has none
+ * @param backward empty unless the program is for training
+ * @param commit calls that carry state over, once the step is known to be good
+ * @param balance what its gate leaves to be read after a step, empty without a gate
+ */
+public record LayerPlan(
+    String name,
+    String title,
+    Map<String, Buffer> locals,
+    Optional<Buffer> output,
+    List<Call> forward,
+    List<Call> backward,
+    List<Call> commit,
+    Optional<BalanceSource> balance) {
+  /** Copies the calls; keeps the order of the locals. */
+  public LayerPlan {
+    locals = Collections.unmodifiableMap(new LinkedHashMap<>(locals));
+    forward = List.copyOf(forward);
+    backward = List.copyOf(backward);
+    commit = List.copyOf(commit);
+  }
+
+  /** The layer's own name of a buffer. */
+  public String local(Buffer buffer) {
+    for (Map.Entry<String, Buffer> local : locals.entrySet()) {
+      if (local.getValue().equals(buffer)) {
+        return local.getKey();
+      }
+    }
+    throw new IllegalArgumentException(buffer + " is not a buffer of layer " + name);
+  }
+
+  /** Where a gate's statistics are read after a step. */
+  public record BalanceSource(Op gate, Buffer importance, Buffer load, Buffer offsets) {
+    List<Buffer> buffers() {
+      return List.of(importance, load, offsets);
+    }
+  }
+}

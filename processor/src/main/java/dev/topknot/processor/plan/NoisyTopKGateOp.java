@@ -1,0 +1,96 @@
+package dev.topknot.processor.plan;
+
+import static dev.topknot.processor.plan.Operand.read;
+import static dev.topknot.processor.plan.Operand.update;
+import static dev.topknot.processor.plan.Operand.write;
+
+import dev.topknot.processor.model.MoE;
+import java.util.List;
+
+/** The noisy top-k gate of [S17] eq. 3-5 with its balancing losses (eq. 6-11). */
+record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamLayer)
+    implements Op {
+  @Override
+  public List<Constant> constants() {
+    return List.of(
+        new Constant("tokens", tokens),
+        new Constant("width", width),
+        new Constant("experts", moe.experts()),
+        new Constant("k", moe.k()),
+        new Constant("noiseFloor", moe.noiseFloor()),
+        new Constant("importanceLoss", moe.importanceLoss()),
+        new Constant("loadLoss", moe.loadLoss()),
+        new Constant("streamLayer", streamLayer));
+  }
+
+  @Override
+  public long flops(String method) {
+    int products = method.equals("infer") ? 1 : 2;
+    return Op.forwardAndBackward(method, (long) products * tokens * width * moe.experts());
+  }
+
+  Call forward(Buffer x, Weights weights, Kept kept, GateBuffers out) {
+    return Call.of(
+        this,
+        "forward",
+        read(x),
+        read(weights.gate),
+        read(weights.noise),
+        write(kept.clean),
+        write(kept.raw),
+        write(kept.noisy),
+        write(out.chosen()),
+        write(out.gates()),
+        write(out.importance()),
+        write(out.load()));
+  }
+
+  Call backward(
+      Buffer x,
+      Weights weights,
+      Kept kept,
+      GateBuffers out,
+      Buffer dGates,
+      Buffer dClean,
+      Buffer dRaw,
+      Buffer dx) {
+    return Call.of(
+        this,
+        "backward",
+        read(x),
+        read(weights.gate),
+        read(weights.noise),
+        read(kept.clean),
+        read(kept.raw),
+        read(kept.noisy),
+        read(out.chosen()),
+        read(out.gates()),
+        read(out.importance()),
+        read(out.load()),
+        read(dGates),
+        write(dClean),
+        write(dRaw),
+        update(dx),
+        write(weights.gate.gradient()),
+        write(weights.noise.gradient()));
+  }
+
+  Call infer(Buffer x, Weights weights, Buffer clean, GateBuffers out) {
+    return Call.of(
+        this,
+        "infer",
+        read(x),
+        read(weights.gate),
+        write(clean),
+        write(out.chosen()),
+        write(out.gates()),
+        write(out.importance()),
+        write(out.load()));
+  }
+
+  /** W_g and W_noise, [n, d] each. */
+  record Weights(Buffer gate, Buffer noise) {}
+
+  /** x·W_g, x·W_noise and H, [T, n] each. */
+  record Kept(Buffer clean, Buffer raw, Buffer noisy) {}
+}

@@ -1,0 +1,48 @@
+package dev.topknot.processor.plan;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Lays out the parameter arena; every program asks for the same parameters. */
+final class Parameters {
+  private final Map<String, Slot> slots = new LinkedHashMap<>();
+  private long size;
+
+  /** A parameter and the buffer through which programs see all its copies. */
+  record Slot(Parameter parameter, Buffer buffer) {}
+
+  /** The parameter of that name, placed at the arena's end when it is first asked for. */
+  Slot slot(
+      String layer,
+      String name,
+      int copies,
+      long rows,
+      long columns,
+      Parameter.Init init,
+      int streamLayer) {
+    String full = layer.isEmpty() ? name : layer + "." + name;
+    return slots.computeIfAbsent(
+        full,
+        key -> {
+          Parameter parameter =
+              new Parameter(layer, name, copies, rows, columns, size, init, streamLayer);
+          size = Math.addExact(size, Memory.align(parameter.size()));
+          long allRows = Math.multiplyExact(copies, rows);
+          return new Slot(parameter, new Buffer(full, Region.PARAMETERS, allRows, columns, false));
+        });
+  }
+
+  List<Parameter> all() {
+    List<Parameter> all = new ArrayList<>();
+    for (Slot slot : slots.values()) {
+      all.add(slot.parameter());
+    }
+    return all;
+  }
+
+  long size() {
+    return size;
+  }
+}

@@ -1,0 +1,15 @@
+package dev.topknot.processor.plan;
+
+/** Where a buffer lives. */
+public enum Region {
+  /** The parameter arena, shared by all programs and instances. */
+  PARAMETERS,
+  /** The gradient arena, laid out like the parameters. */
+  GRADIENTS,
+  /** A program's workspace, in which buffers share memory when their lifetimes allow. */
+  WORKSPACE,
+  /** A program's carried state, kept from call to call. */
+  STATE,
+  /** Handed in with each call. */
+  CALL
+}

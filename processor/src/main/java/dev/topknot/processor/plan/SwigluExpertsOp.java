@@ -1,0 +1,99 @@
+package dev.topknot.processor.plan;
+
+import static dev.topknot.processor.plan.Operand.read;
+import static dev.topknot.processor.plan.Operand.write;
+
+import dev.topknot.processor.model.MoE;
+import java.util.List;
+
+/** Each slot's gated expert: out = (silu(u) ⊙ v)·W2ᵀ with u = x·W1ᵀ and v = x·W3ᵀ. */
+record SwigluExpertsOp(String layer, int tokens, int width, MoE moe) implements Op {
+  @Override
+  public List<Constant> constants() {
+    return List.of(
+        new Constant("tokens", tokens),
+        new Constant("width", width),
+        new Constant("experts", moe.experts()),
+        new Constant("k", moe.k()),
+        new Constant("hidden", moe.expert().width()));
+  }
+
+  @Override
+  public long flops(String method) {
+    return Op.forwardAndBackward(method, 3L * tokens * moe.k() * width * moe.expert().width());
+  }
+
+  @Override
+  public double touched() {
+    return Math.min(1.0, (double) tokens * moe.k() / moe.experts());
+  }
+
+  Call forward(
+      Buffer x,
+      Routing routing,
+      Weights weights,
+      Buffer gathered,
+      Hidden kept,
+      Buffer hidden,
+      Buffer out) {
+    return Call.of(
+        this,
+        "forward",
+        read(x),
+        read(routing.offsets()),
+        read(routing.rows()),
+        read(weights.w1),
+        read(weights.w2),
+        read(weights.w3),
+        write(gathered),
+        write(kept.u),
+        write(kept.v),
+        write(hidden),
+        write(out));
+  }
+
+  Call backward(
+      Buffer x,
+      Buffer dy,
+      Routing routing,
+      Buffer gates,
+      Weights weights,
+      Hidden kept,
+      Buffer dGates,
+      Scratch scratch,
+      Buffer dOut) {
+    return Call.of(
+        this,
+        "backward",
+        read(x),
+        read(dy),
+        read(routing.offsets()),
+        read(routing.rows()),
+        read(routing.slots()),
+        read(gates),
+        read(weights.w1),
+        read(weights.w2),
+        read(weights.w3),
+        read(kept.u),
+        read(kept.v),
+        write(dGates),
+        write(scratch.gathered),
+        write(scratch.gatheredDy),
+        write(scratch.hidden),
+        write(scratch.gradients.u),
+        write(scratch.gradients.v),
+        write(dOut),
+        write(weights.w1.gradient()),
+        write(weights.w2.gradient()),
+        write(weights.w3.gradient()));
+  }
+
+  /** W1 [n·h, d], W2 [n·d, h] and W3 [n·h, d]. */
+  record Weights(Buffer w1, Buffer w2, Buffer w3) {}
+
+  /** u and v, [P, h] each. */
+  record Hidden(Buffer u, Buffer v) {}
+
+  /** Gathered rows of x and dy [P, d], the product [P, h] and the gradients of u and v. */
+  record Scratch(Buffer gathered, Buffer gatheredDy, Buffer hidden, Hidden gradients) {}
+}

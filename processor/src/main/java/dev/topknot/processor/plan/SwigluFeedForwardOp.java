@@ -1,0 +1,64 @@
+package dev.topknot.processor.plan;
+
+import static dev.topknot.processor.plan.Operand.read;
+import static dev.topknot.processor.plan.Operand.write;
+
+import java.util.List;
+
+/** The only, gated expert of a layer, without a gate: y = (silu(x·W1ᵀ) ⊙ x·W3ᵀ)·W2ᵀ. */
+record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden) implements Op {
+  @Override
+  public List<Constant> constants() {
+    return List.of(
+        new Constant("tokens", tokens),
+        new Constant("width", width),
+        new Constant("hidden", hidden));
+  }
+
+  @Override
+  public long flops(String method) {
+    return Op.forwardAndBackward(method, 3L * tokens * width * hidden);
+  }
+
+  Call forward(
+      Buffer x, SwigluExpertsOp.Weights w, SwigluExpertsOp.Hidden kept, Buffer hidden, Buffer y) {
+    return Call.of(
+        this,
+        "forward",
+        read(x),
+        read(w.w1()),
+        read(w.w2()),
+        read(w.w3()),
+        write(kept.u()),
+        write(kept.v()),
+        write(hidden),
+        write(y));
+  }
+
+  Call backward(
+      Buffer x,
+      SwigluExpertsOp.Weights w,
+      SwigluExpertsOp.Hidden kept,
+      Buffer dy,
+      Buffer hidden,
+      SwigluExpertsOp.Hidden gradients,
+      Buffer dx) {
+    return Call.of(
+        this,
+        "backward",
+        read(x),
+        read(w.w1()),
+        read(w.w2()),
+        read(w.w3()),
+        read(kept.u()),
+        read(kept.v()),
+        read(dy),
+        write(hidden),
+        write(gradients.u()),
+        write(gradients.v()),
+        write(dx),
+        write(w.w1().gradient()),
+        write(w.w2().gradient()),
+        write(w.w3().gradient()));
+  }
+}

@@ -1,0 +1,66 @@
+package dev.topknot.processor.plan;
+
+import static dev.topknot.processor.plan.Operand.read;
+import static dev.topknot.processor.plan.Operand.update;
+import static dev.topknot.processor.plan.Operand.write;
+
+import dev.topknot.processor.model.MoE;
+import java.util.List;
+
+/** The gates without noise: softmax over the top k, or the top k of the softmax. */
+record TopKGateOp(String layer, int tokens, int width, MoE moe) implements Op {
+  @Override
+  public List<Constant> constants() {
+    return List.of(
+        new Constant("tokens", tokens),
+        new Constant("width", width),
+        new Constant("experts", moe.experts()),
+        new Constant("k", moe.k()),
+        new Constant("gating", moe.gating()),
+        new Constant("importanceLoss", moe.importanceLoss()),
+        new Constant("loadLoss", moe.loadLoss()));
+  }
+
+  @Override
+  public long flops(String method) {
+    return Op.forwardAndBackward(method, (long) tokens * width * moe.experts());
+  }
+
+  /** {@code method} is {@code forward} in training and {@code infer} elsewhere. */
+  Call forward(String method, Buffer x, Buffer gateWeights, Buffer clean, GateBuffers out) {
+    return Call.of(
+        this,
+        method,
+        read(x),
+        read(gateWeights),
+        write(clean),
+        write(out.chosen()),
+        write(out.gates()),
+        write(out.importance()),
+        write(out.load()));
+  }
+
+  Call backward(
+      Buffer x,
+      Buffer gateWeights,
+      Buffer clean,
+      GateBuffers out,
+      Buffer dGates,
+      Buffer dClean,
+      Buffer dx) {
+    return Call.of(
+        this,
+        "backward",
+        read(x),
+        read(gateWeights),
+        read(clean),
+        read(out.chosen()),
+        read(out.gates()),
+        read(out.importance()),
+        read(out.load()),
+        read(dGates),
+        write(dClean),
+        update(dx),
+        write(gateWeights.gradient()));
+  }
+}
