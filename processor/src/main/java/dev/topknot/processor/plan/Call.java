@@ -2,15 +2,23 @@ package dev.topknot.processor.plan;
 
 import java.util.List;
 
-/** A step of a program: a method of an op and its operands in the method's order. */
-public record Call(Op op, String method, List<Operand> operands) {
+/**
+ * A step of a program: a method of an op and its operands in the method's order.
+ *
+ * @param result the operand in which a fault of the call shows: its main output
+ */
+public record Call(Op op, String method, List<Operand> operands, Buffer result) {
   /** Copies the operands. */
   public Call {
     operands = List.copyOf(operands);
   }
 
   static Call of(Op op, String method, Operand... operands) {
-    return new Call(op, method, List.of(operands));
+    return new Call(op, method, List.of(operands), operands[operands.length - 1].buffer());
+  }
+
+  Call resultIn(Buffer output) {
+    return new Call(op, method, operands, output);
   }
 
   /** What it costs when every token is valid. */
@@ -18,8 +26,7 @@ public record Call(Op op, String method, List<Operand> operands) {
     double bytes = 0;
     for (Operand operand : operands) {
       Buffer buffer = operand.buffer();
-      boolean weights =
-          buffer.region() == Region.PARAMETERS || buffer.region() == Region.GRADIENTS;
+      boolean weights = buffer.region() == Region.PARAMETERS || buffer.region() == Region.GRADIENTS;
       int passes = operand.access() == Operand.Access.UPDATE ? 2 : 1;
       bytes += buffer.bytes() * passes * (weights ? op.touched() : 1);
     }

@@ -1,12 +1,12 @@
 package dev.topknot.processor.plan;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Gating;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.LayerSpec;
 import dev.topknot.processor.model.MoE;
 import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.model.Spec;
-import dev.topknot.dsl.Gating;
 
 /**
  * What [S17] table 7 counts: biases, embedding and softmax are left out.

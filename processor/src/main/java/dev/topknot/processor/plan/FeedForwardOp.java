@@ -7,8 +7,7 @@ import dev.topknot.dsl.ActivationFunction;
 import java.util.List;
 
 /** The only expert of a layer, without a gate: y = activation(x·W1ᵀ)·W2ᵀ. */
-record FeedForwardOp(
-    String layer, int tokens, int width, int hidden, ActivationFunction activation)
+record FeedForwardOp(String layer, int tokens, int width, int hidden, ActivationFunction activation)
     implements Op {
   @Override
   public List<Constant> constants() {

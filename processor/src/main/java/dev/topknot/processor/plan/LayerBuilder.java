@@ -57,7 +57,7 @@ final class LayerBuilder {
   }
 
   private String full(String local) {
-    return name + "." + local;
+    return name.isEmpty() ? local : name + "." + local;
   }
 
   void forward(Call call) {

@@ -8,7 +8,6 @@ import dev.topknot.processor.model.MoE;
 final class MoELowering {
   private final Program program;
   private final Parameters parameters;
-  private final String prefix;
   private final String name;
   private final int tokens;
   private final int width;
@@ -17,21 +16,13 @@ final class MoELowering {
   /**
    * Prepares the lowering.
    *
-   * @param prefix what parameter names begin with; empty for a layer of its own
-   * @param name the layer's name in ops and messages
+   * @param name the layer's name; empty for a layer of its own
    * @param number the layer's number in its model, which separates random streams
    */
   MoELowering(
-      Program program,
-      Parameters parameters,
-      String prefix,
-      String name,
-      int tokens,
-      int width,
-      int number) {
+      Program program, Parameters parameters, String name, int tokens, int width, int number) {
     this.program = program;
     this.parameters = parameters;
-    this.prefix = prefix;
     this.name = name;
     this.tokens = tokens;
     this.width = width;
@@ -102,8 +93,7 @@ final class MoELowering {
       balance(op, out, b);
       b.forward(op.forward(training() ? "forward" : "infer", ends.x(), gateWeights, clean, out));
       return () ->
-          b.backward(
-              op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx()));
+          b.backward(op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx()));
     }
     NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
     balance(op, out, b);
@@ -124,7 +114,7 @@ final class MoELowering {
 
   private Buffer gateParameter(String local, String file, long n, LayerBuilder b) {
     return b.parameter(
-        local, parameters.slot(prefix, file, 1, n, width, Parameter.Init.ZERO, number));
+        local, parameters.slot(name, file, 1, n, width, Parameter.Init.ZERO, number));
   }
 
   private void balance(Op gate, GateBuffers out, LayerBuilder b) {
@@ -134,12 +124,11 @@ final class MoELowering {
     }
   }
 
-  private Buffer expertParameter(
-      MoE moe, String local, long rows, long columns, LayerBuilder b) {
+  private Buffer expertParameter(MoE moe, String local, long rows, long columns, LayerBuilder b) {
     return b.parameter(
         local,
         parameters.slot(
-            prefix,
+            name,
             "experts.*." + local,
             moe.experts(),
             rows,
@@ -174,15 +163,7 @@ final class MoELowering {
               b.work("dHidden", pairs, h));
       b.backward(
           op.backward(
-              ends.x(),
-              ends.dy(),
-              routing,
-              gate.gates(),
-              weights,
-              hidden,
-              dGates,
-              scratch,
-              dOut));
+              ends.x(), ends.dy(), routing, gate.gates(), weights, hidden, dGates, scratch, dOut));
     }
   }
 
@@ -238,8 +219,7 @@ final class MoELowering {
         SwigluExpertsOp.Hidden gradients =
             new SwigluExpertsOp.Hidden(b.work("dU1", tokens, h), b.work("dV", tokens, h));
         Buffer hidden = b.work("hiddenAgain", tokens, h);
-        b.backward(
-            op.backward(ends.x(), weights, kept, ends.dy(), hidden, gradients, ends.dx()));
+        b.backward(op.backward(ends.x(), weights, kept, ends.dy(), hidden, gradients, ends.dx()));
       }
       return;
     }

@@ -87,7 +87,7 @@ final class ModelLowering {
     } else if (layer.kind() instanceof LayerKind.Dense dense) {
       dense(name, dense, number, in.width(), ends, b);
     } else if (layer.kind() instanceof LayerKind.Experts experts) {
-      new MoELowering(program, parameters, name, name, tokens, in.width(), number)
+      new MoELowering(program, parameters, name, tokens, in.width(), number)
           .lower(experts.moe(), ends, b);
     }
   }
@@ -144,10 +144,8 @@ final class ModelLowering {
                     name, "weight_hh", 1, 4L * units, units, Parameter.Init.RECURRENT, number)),
             b.parameter(
                 "bias",
-                parameters.slot(
-                    name, "bias", 1, 1, 4L * units, Parameter.Init.LSTM_BIAS, number)));
-    LstmOp.State state =
-        new LstmOp.State(b.state("h0", batch, units), b.state("c0", batch, units));
+                parameters.slot(name, "bias", 1, 1, 4L * units, Parameter.Init.LSTM_BIAS, number)));
+    LstmOp.State state = new LstmOp.State(b.state("h0", batch, units), b.state("c0", batch, units));
     LstmOp.Kept kept =
         new LstmOp.Kept(
             b.work("gates", tokens, 4L * units), b.work("cells", tokens, units), ends.y());
@@ -191,13 +189,7 @@ final class ModelLowering {
         b.parameter(
             "weight",
             parameters.slot(
-                name,
-                "weight",
-                1,
-                vocabulary,
-                in.width(),
-                Parameter.Init.GLOROT_UNIFORM,
-                number));
+                name, "weight", 1, vocabulary, in.width(), Parameter.Init.GLOROT_UNIFORM, number));
     Buffer bias =
         b.parameter(
             "bias", parameters.slot(name, "bias", 1, 1, vocabulary, Parameter.Init.ZERO, number));

@@ -31,18 +31,19 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
 
   Call forward(Buffer x, Weights weights, Kept kept, GateBuffers out) {
     return Call.of(
-        this,
-        "forward",
-        read(x),
-        read(weights.gate),
-        read(weights.noise),
-        write(kept.clean),
-        write(kept.raw),
-        write(kept.noisy),
-        write(out.chosen()),
-        write(out.gates()),
-        write(out.importance()),
-        write(out.load()));
+            this,
+            "forward",
+            read(x),
+            read(weights.gate),
+            read(weights.noise),
+            write(kept.clean),
+            write(kept.raw),
+            write(kept.noisy),
+            write(out.chosen()),
+            write(out.gates()),
+            write(out.importance()),
+            write(out.load()))
+        .resultIn(out.gates());
   }
 
   Call backward(
@@ -77,15 +78,16 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
 
   Call infer(Buffer x, Weights weights, Buffer clean, GateBuffers out) {
     return Call.of(
-        this,
-        "infer",
-        read(x),
-        read(weights.gate),
-        write(clean),
-        write(out.chosen()),
-        write(out.gates()),
-        write(out.importance()),
-        write(out.load()));
+            this,
+            "infer",
+            read(x),
+            read(weights.gate),
+            write(clean),
+            write(out.chosen()),
+            write(out.gates()),
+            write(out.importance()),
+            write(out.load()))
+        .resultIn(out.gates());
   }
 
   /** W_g and W_noise, [n, d] each. */

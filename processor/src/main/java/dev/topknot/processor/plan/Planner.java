@@ -45,8 +45,7 @@ public final class Planner {
   private List<LayerPlan> layer(LayerSpec spec, Program program) {
     int tokens = (int) spec.tokens();
     int width = spec.width();
-    String name = spec.name().flat();
-    LayerBuilder builder = new LayerBuilder(name, MoELowering.title(spec.moe(), width));
+    LayerBuilder builder = new LayerBuilder("", MoELowering.title(spec.moe(), width));
     MoELowering.Ends ends =
         new MoELowering.Ends(
             builder.local("x", call("x", tokens, width)),
@@ -57,8 +56,7 @@ public final class Planner {
       builder.local("dy", ends.dy());
       builder.local("dx", ends.dx());
     }
-    new MoELowering(program, parameters, "", name, tokens, width, 0)
-        .lower(spec.moe(), ends, builder);
+    new MoELowering(program, parameters, "", tokens, width, 0).lower(spec.moe(), ends, builder);
     builder.output(ends.y());
     return List.of(builder.build());
   }
@@ -84,7 +82,6 @@ public final class Planner {
     }
     Memory workspace = Memory.share(calls, kept);
     programs.add(
-        new ProgramPlan(
-            program, tokens, layers, workspace, Memory.sequence(state, calls.size())));
+        new ProgramPlan(program, tokens, layers, workspace, Memory.sequence(state, calls.size())));
   }
 }

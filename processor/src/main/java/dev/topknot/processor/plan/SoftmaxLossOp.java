@@ -21,8 +21,7 @@ record SoftmaxLossOp(String layer, int tokens, int width, int vocabulary) implem
     return Op.forwardAndBackward(method, (long) tokens * width * vocabulary);
   }
 
-  Call forward(
-      Buffer x, Buffer weight, Buffer bias, Buffer targets, Buffer logits, Buffer losses) {
+  Call forward(Buffer x, Buffer weight, Buffer bias, Buffer targets, Buffer logits, Buffer losses) {
     return Call.of(
         this,
         "forward",

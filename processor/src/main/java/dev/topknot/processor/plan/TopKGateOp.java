@@ -29,15 +29,16 @@ record TopKGateOp(String layer, int tokens, int width, MoE moe) implements Op {
   /** {@code method} is {@code forward} in training and {@code infer} elsewhere. */
   Call forward(String method, Buffer x, Buffer gateWeights, Buffer clean, GateBuffers out) {
     return Call.of(
-        this,
-        method,
-        read(x),
-        read(gateWeights),
-        write(clean),
-        write(out.chosen()),
-        write(out.gates()),
-        write(out.importance()),
-        write(out.load()));
+            this,
+            method,
+            read(x),
+            read(gateWeights),
+            write(clean),
+            write(out.chosen()),
+            write(out.gates()),
+            write(out.importance()),
+            write(out.load()))
+        .resultIn(out.gates());
   }
 
   Call backward(
