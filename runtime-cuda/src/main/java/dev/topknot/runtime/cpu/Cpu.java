@@ -108,6 +108,58 @@ public record Cpu(Workers workers, Gemm gemm) {
         });
   }
 
+  /**
+   * C = A * op(B), such that the bits of a row of C depend on that row of A, on B and on the sizes
+   * only: not on m, not on which rows stand beside it, not on the number of threads. What the gate
+   * needs, so that a token takes the same experts however it is batched. Works in whole panels of
+   * {@link Gemm#STABLE_ROWS} rows, so A and C must have room for m rounded up to a multiple of
+   * that; the rows of A beyond m are read, and those of C written, without meaning. Not to be
+   * called from inside a task.
+   *
+   * @throws IllegalArgumentException as {@link Gemm#multiply}, for the rounded m
+   */
+  public void multiplyStable(
+      boolean transposeB,
+      int m,
+      int n,
+      int k,
+      Matrix a,
+      long aAt,
+      int lda,
+      Matrix b,
+      long bAt,
+      int ldb,
+      Matrix c,
+      long cAt,
+      int ldc) {
+    int rows = Gemm.STABLE_ROWS;
+    int panels = Math.max(0, m) / rows + (m % rows > 0 ? 1 : 0);
+    GemmBounds.check(
+        false, transposeB, m < 0 ? m : panels * rows, n, k, a, aAt, lda, b, bAt, ldb, c, cAt, ldc);
+    workers.parallel(
+        panels,
+        (panel, worker) -> {
+          long from = (long) panel * rows;
+          gemm.multiply(
+              false,
+              transposeB,
+              rows,
+              n,
+              k,
+              1,
+              a,
+              aAt + from * lda,
+              lda,
+              b,
+              bAt,
+              ldb,
+              0,
+              c,
+              cAt + from * ldc,
+              ldc);
+        });
+  }
+
   /** The height or width of a panel, a multiple of 32; what remains makes the last one. */
   static int panel(int m, int n, int k) {
     long perLine = Math.max(1, (long) Math.min(m, n) * k);

@@ -115,43 +115,68 @@ class GemmTest {
     }
   }
 
-  /** The promise of {@link Gemm#STABLE_ROWS}: a row's bits are those of any other such product. */
+  /** The promise of {@link Gemm#STABLE_ROWS}: a row is the same wherever it stands in a panel. */
   @ParameterizedTest
   @MethodSource("gemms")
   void rowsAreStable(Gemm gemm) {
     Random random = new Random(2);
-    int[] heights = {32, 33, 47, 64, 96, 97, 128, 200, 320, 640};
+    int rows = Gemm.STABLE_ROWS;
     for (boolean transposeB : BOTH) {
-      for (int[] nk : new int[][] {{4, 512}, {33, 130}, {64, 512}, {256, 64}, {16, 1024}}) {
+      for (int[] nk : new int[][] {{1, 40}, {4, 512}, {33, 130}, {256, 64}, {100, 1024}}) {
         int n = nk[0];
         int k = nk[1];
-        Matrix a = fill(0, 640 * k, random);
+        Matrix a = fill(0, 3 * rows * k, random);
         Matrix b = fill(1 << 20, n * k, random);
-        Matrix c = ARENA.matrix(2 << 20, 640, n);
+        Matrix c = ARENA.matrix(2 << 20, rows, n);
         int ldb = transposeB ? k : n;
-        float[] all = new float[640 * n];
-        gemm.multiply(false, transposeB, 640, n, k, 1, a, 0, k, b, 0, ldb, 0, c, 0, n);
-        c.read(0, all, 0, all.length);
-        for (int m : heights) {
-          for (int from : new int[] {0, 1, 640 - m}) {
-            int start = Math.min(from, 640 - m);
-            c.fill(Float.NaN);
-            gemm.multiply(
-                false, transposeB, m, n, k, 1, a, (long) start * k, k, b, 0, ldb, 0, c, 0, n);
-            float[] part = new float[m * n];
-            c.read(0, part, 0, part.length);
-            for (int i = 0; i < part.length; i++) {
-              if (part[i] != all[start * n + i]) {
-                throw new AssertionError(
-                    String.format(
-                        "%s transposeB %s n %d k %d: row %d differs with m = %d",
-                        gemm, transposeB, n, k, start + i / n, m));
-              }
+        float[][] seen = new float[3 * rows][];
+        for (int from = 0; from <= 2 * rows; from += from < 10 ? 1 : 7) {
+          c.fill(Float.NaN);
+          gemm.multiply(
+              false, transposeB, rows, n, k, 1, a, (long) from * k, k, b, 0, ldb, 0, c, 0, n);
+          for (int i = 0; i < rows; i++) {
+            float[] row = new float[n];
+            c.read((long) i * n, row, 0, n);
+            if (seen[from + i] == null) {
+              seen[from + i] = row;
             }
+            assertThat(row)
+                .as("%s transposeB %s n %d k %d: row %d at %d", gemm, transposeB, n, k, from + i, i)
+                .isEqualTo(seen[from + i]);
           }
         }
       }
     }
+  }
+
+  /** A row's product is that of the row alone, for any number of rows and threads. */
+  @Test
+  void stableProductsDoNotDependOnTheBatch() {
+    int n = 40;
+    int k = 100;
+    Matrix a = fill(0, 192 * k, new Random(5));
+    Matrix b = fill(1 << 20, n * k, new Random(6));
+    Matrix c = ARENA.matrix(2 << 20, 192, n);
+    float[] all = new float[192 * n];
+    Cpu.of(1).multiplyStable(false, 192, n, k, a, 0, k, b, 0, n, c, 0, n);
+    c.read(0, all, 0, all.length);
+    for (int threads = 1; threads <= 3; threads++) {
+      for (int m : new int[] {1, 5, 48, 49, 100}) {
+        for (int from : new int[] {0, 1, 40}) {
+          c.fill(Float.NaN);
+          Cpu.of(threads).multiplyStable(false, m, n, k, a, (long) from * k, k, b, 0, n, c, 0, n);
+          for (int i = 0; i < m * n; i++) {
+            assertThat(c.get(i / n, i % n)).isEqualTo(all[from * n + i]);
+          }
+        }
+      }
+    }
+    c.fill(1);
+    Cpu.of(2).multiplyStable(false, 0, n, k, a, 0, k, b, 0, n, c, 0, n);
+    assertThat(c.get(0, 0)).isEqualTo(1);
+    assertThatThrownBy(() -> Cpu.of(2).multiplyStable(false, 193, n, k, a, 0, k, b, 0, n, c, 0, n))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("A, stored as [240, 100]");
   }
 
   @ParameterizedTest
