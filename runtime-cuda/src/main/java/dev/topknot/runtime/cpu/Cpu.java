@@ -10,7 +10,7 @@ import java.util.Objects;
  */
 public record Cpu(Workers workers, Gemm gemm) {
   /** Multiply-adds below which a panel is not worth another thread's wake-up. */
-  private static final long PANEL_WORK = 8L << 20;
+  private static final long PANEL_WORK = 4L << 20;
 
   /** Columns or rows below which a panel repeats too much packing of the other operand. */
   private static final int NARROWEST = 256;

@@ -254,7 +254,7 @@ class GemmTest {
 
   @Test
   void panelsAreSensible() {
-    assertThat(Cpu.panel(32, 2048, 512)).isEqualTo(512);
+    assertThat(Cpu.panel(32, 2048, 512)).isEqualTo(256);
     assertThat(Cpu.panel(640, 10_000, 512)).isEqualTo(256);
     assertThat(Cpu.panel(10_000, 512, 640)).isEqualTo(256);
     assertThat(Cpu.panel(1, 1, 0)).isGreaterThan(1);
