@@ -108,7 +108,7 @@ final class ModelLowering {
                 1,
                 embedding.vocabulary(),
                 embedding.width(),
-                Parameter.Init.EMBEDDING,
+                Parameter.Init.EMBEDDING_UNIFORM,
                 number));
     EmbeddingOp op = new EmbeddingOp(name, tokens, embedding.vocabulary(), embedding.width());
     b.forward(op.forward(ids, weight, ends.y()));

@@ -32,7 +32,12 @@ public record Parameter(
     /** Zero, but 1 for the forget gate. */
     LSTM_BIAS,
     /** Uniform, for tables of token vectors. */
-    EMBEDDING
+    EMBEDDING_UNIFORM
+  }
+
+  /** The name with its layer's, as files say it: {@code below.weight_ih}. */
+  public String fullName() {
+    return layer.isEmpty() ? name : layer + "." + name;
   }
 
   /** The number of elements of all copies. */

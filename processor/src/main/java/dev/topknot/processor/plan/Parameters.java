@@ -22,15 +22,13 @@ final class Parameters {
       long columns,
       Parameter.Init init,
       int streamLayer) {
-    String full = layer.isEmpty() ? name : layer + "." + name;
+    Parameter wanted = new Parameter(layer, name, copies, rows, columns, size, init, streamLayer);
     return slots.computeIfAbsent(
-        full,
-        key -> {
-          Parameter parameter =
-              new Parameter(layer, name, copies, rows, columns, size, init, streamLayer);
-          size = Math.addExact(size, Memory.align(parameter.size()));
+        wanted.fullName(),
+        full -> {
+          size = Math.addExact(size, Memory.align(wanted.size()));
           long allRows = Math.multiplyExact(copies, rows);
-          return new Slot(parameter, new Buffer(full, Region.PARAMETERS, allRows, columns, false));
+          return new Slot(wanted, new Buffer(full, Region.PARAMETERS, allRows, columns, false));
         });
   }
 

@@ -29,6 +29,16 @@ public record Plan(
     return programs.stream().filter(p -> p.program() == program).findFirst().orElseThrow();
   }
 
+  /** The offset of a parameter's buffer, or of its gradient's, within its arena in elements. */
+  public long offset(Buffer buffer) {
+    for (Parameter parameter : parameters) {
+      if (parameter.fullName().equals(buffer.name())) {
+        return parameter.offset();
+      }
+    }
+    throw new IllegalArgumentException("not a parameter: " + buffer);
+  }
+
   /** The number of parameters, alignment not counted. */
   public long parameterCount() {
     return parameters.stream().mapToLong(Parameter::size).sum();
@@ -63,8 +73,7 @@ public record Plan(
   public List<Share> largestBuffers(int count) {
     List<Share> buffers = new ArrayList<>();
     for (Parameter parameter : parameters) {
-      String layer = parameter.layer().isEmpty() ? "" : parameter.layer() + ".";
-      buffers.add(new Share(layer + parameter.name(), parameter.size() * Buffer.ELEMENT_BYTES));
+      buffers.add(new Share(parameter.fullName(), parameter.size() * Buffer.ELEMENT_BYTES));
     }
     for (Memory.Placement placement : program(Program.TRAIN).workspace().placements()) {
       buffers.add(new Share(placement.buffer().name(), placement.buffer().bytes()));

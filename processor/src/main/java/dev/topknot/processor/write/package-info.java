@@ -1,0 +1,2 @@
+/** The writers: a plan as files. */
+package dev.topknot.processor.write;

@@ -1,0 +1,107 @@
+package dev.topknot.processor.plan;
+
+import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Gating;
+import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
+import dev.topknot.processor.model.ExpertKind;
+import dev.topknot.processor.model.LayerKind;
+import dev.topknot.processor.model.LayerSpec;
+import dev.topknot.processor.model.MoE;
+import dev.topknot.processor.model.ModelSpec;
+import dev.topknot.processor.model.Modifiers;
+import dev.topknot.processor.model.SpecName;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/** Specs for tests of plans and writers. */
+public final class Specs {
+  private Specs() {}
+
+  /** A Mixture-of-Experts layer with the default losses. */
+  public static MoE moe(int experts, int k, int hidden, ActivationFunction activation) {
+    return new MoE(
+        Optional.empty(),
+        experts,
+        k,
+        OptionalInt.empty(),
+        OptionalInt.empty(),
+        Gating.NOISY_TOP_K,
+        0.1,
+        0.1,
+        0.01,
+        List.of(new ExpertKind(List.of(hidden), activation)));
+  }
+
+  /** The same layer with another gate. */
+  public static MoE withGating(MoE moe, Gating gating) {
+    return new MoE(
+        moe.type(),
+        moe.experts(),
+        moe.k(),
+        moe.width(),
+        moe.tokens(),
+        gating,
+        moe.importanceLoss(),
+        moe.loadLoss(),
+        moe.noiseFloor(),
+        moe.kinds());
+  }
+
+  /** A layer of its own, {@code com.example.Experts}. */
+  public static LayerSpec layer(MoE moe, int width, int tokens) {
+    return new LayerSpec(
+        new SpecName("com.example", List.of("Experts")),
+        true,
+        moe,
+        width,
+        tokens,
+        Optimizer.ADAM,
+        Precision.FP32);
+  }
+
+  /** A model with an embedding, these layers and a softmax, {@code com.example.Model}. */
+  public static ModelSpec model(
+      int batch, int timesteps, int vocabulary, int width, ModelSpec.Layer... between) {
+    List<ModelSpec.Layer> layers = new ArrayList<>();
+    layers.add(named("words", new LayerKind.Embedding(vocabulary, width)));
+    layers.addAll(List.of(between));
+    layers.add(named("next", new LayerKind.Softmax(vocabulary)));
+    return new ModelSpec(
+        new SpecName("com.example", List.of("Model")),
+        true,
+        batch,
+        timesteps,
+        Optimizer.ADAM,
+        Precision.FP32,
+        layers);
+  }
+
+  /** A layer of a model. */
+  public static ModelSpec.Layer named(String name, LayerKind kind) {
+    return new ModelSpec.Layer(name, kind, Modifiers.NONE);
+  }
+
+  /** A layer of a model with dropout and residual. */
+  public static ModelSpec.Layer residual(
+      String name, LayerKind kind, ActivationFunction activation) {
+    return new ModelSpec.Layer(name, kind, new Modifiers(activation, 0.1, true));
+  }
+
+  /** The model of the README: LSTM, Mixture-of-Experts, LSTM. */
+  public static ModelSpec newsModel() {
+    return model(
+        32,
+        20,
+        10_000,
+        128,
+        residual("below", new LayerKind.Lstm(128), ActivationFunction.IDENTITY),
+        residual(
+            "experts",
+            new LayerKind.Experts(moe(64, 4, 256, ActivationFunction.RELU)),
+            ActivationFunction.SIGMOID),
+        residual("above", new LayerKind.Lstm(128), ActivationFunction.IDENTITY));
+  }
+}
