@@ -66,19 +66,12 @@ public final class Planner {
   }
 
   private void program(Program program, int tokens, List<LayerPlan> layers) {
-    List<Call> calls = new ArrayList<>();
+    List<Call> calls = ProgramPlan.calls(layers);
     List<Buffer> kept = new ArrayList<>();
     List<Buffer> state = new ArrayList<>();
     for (LayerPlan layer : layers) {
-      calls.addAll(layer.forward());
       layer.balance().ifPresent(source -> kept.addAll(source.buffers()));
       layer.locals().values().stream().filter(b -> b.region() == Region.STATE).forEach(state::add);
-    }
-    for (int i = layers.size() - 1; i >= 0; i--) {
-      calls.addAll(layers.get(i).backward());
-    }
-    for (LayerPlan layer : layers) {
-      calls.addAll(layer.commit());
     }
     Memory workspace = Memory.share(calls, kept);
     programs.add(

@@ -13,7 +13,7 @@ import java.util.List;
  * moments lie at the same offsets of arenas of their own.
  */
 public final class Layout {
-  private static final long ALIGNMENT = 16;
+  private static final long ALIGNMENT = 64;
 
   private final String spec;
   private final List<Entry> entries;
@@ -57,7 +57,7 @@ public final class Layout {
    * A layout.
    *
    * @param spec simple name of the annotated interface
-   * @param entries in the order of the layers, at ascending offsets that are multiples of 16 floats
+   * @param entries in the order of the layers, at ascending offsets that are multiples of 64 floats
    * @throws IllegalArgumentException for overlapping or unaligned entries, or repeated names
    */
   public static Layout of(String spec, List<Entry> entries) {

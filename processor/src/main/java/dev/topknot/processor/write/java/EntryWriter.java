@@ -200,7 +200,8 @@ final class EntryWriter {
     }
     type.addField(
         FieldSpec.builder(RuntimeNames.LAYOUT, "LAYOUT", PRIVATE, STATIC, FINAL)
-            .initializer("\n$T.of(\n$S,\n$L)", RuntimeNames.LAYOUT, name.nested(), entries)
+            .initializer(
+                "$>$>\n$T.of(\n$>$>$S,\n$L)$<$<$<$<", RuntimeNames.LAYOUT, name.nested(), entries)
             .build());
   }
 
@@ -221,7 +222,7 @@ final class EntryWriter {
               p.init(),
               p.streamLayer()));
     }
-    return CodeBlock.of("$T.of($L)", List.class, CodeBlock.join(entries, ","));
+    return CodeBlock.of("$T.of($>$>$L)$<$<", List.class, CodeBlock.join(entries, ","));
   }
 
   private static void constructor(TypeSpec.Builder type, ClassName delegate) {
@@ -248,7 +249,7 @@ final class EntryWriter {
             .addParameter(long.class, "seed")
             .addParameter(RuntimeNames.OPTIONS, "options")
             .addStatement(
-                "return new $T(\n$T.open(\ndevice, $L, LAYOUT, options, seed, $T::new))",
+                "return new $T(\n$T.open(\n$>$>device,\n$L,\nLAYOUT,\noptions,\nseed,\n$T::new))$<$<",
                 entry,
                 instance,
                 shape,

@@ -114,7 +114,7 @@ final class LayerWriter {
         (op, field) -> {
           CodeBlock.Builder arguments = CodeBlock.builder().add("context, $S", layer.name());
           for (Constant constant : op.constants()) {
-            arguments.add(", $L", argument(constant));
+            arguments.add(",$W$L", argument(constant));
           }
           constructor.addStatement(
               "$N = new $T($L)", field, RuntimeNames.cpu(op.type()), arguments.build());

@@ -1,0 +1,55 @@
+package dev.topknot.processor.write;
+
+import dev.topknot.processor.model.SpecName;
+import dev.topknot.processor.plan.Plan;
+import dev.topknot.processor.write.java.JavaWriter;
+import dev.topknot.processor.write.report.ReportWriter;
+import java.io.IOException;
+import java.io.Writer;
+import java.util.Optional;
+import javax.annotation.processing.Filer;
+import javax.lang.model.element.Element;
+import javax.tools.FileObject;
+import javax.tools.StandardLocation;
+
+/** Hands a plan to every writer and its files to the compiler. */
+public final class Writers {
+  private final Filer filer;
+  private final Optional<String> generated;
+
+  /**
+   * Prepares the writers.
+   *
+   * @param generated the name of the {@code @Generated} that the compilation knows, if it does
+   */
+  public Writers(Filer filer, Optional<String> generated) {
+    this.filer = filer;
+    this.generated = generated;
+  }
+
+  /**
+   * Writes all files of a plan.
+   *
+   * @param root the annotated interface, the only originating element of each file
+   */
+  public void write(Plan plan, Element root) throws IOException {
+    SpecName name = plan.spec().name();
+    for (JavaWriter.Source source : JavaWriter.write(plan, generated)) {
+      String qualified =
+          name.packageName().isEmpty()
+              ? source.simpleName()
+              : name.packageName() + "." + source.simpleName();
+      write(filer.createSourceFile(qualified, root), source.text());
+    }
+    write(
+        filer.createResource(
+            StandardLocation.CLASS_OUTPUT, name.packageName(), name.flat() + ".topknot.md", root),
+        ReportWriter.write(plan));
+  }
+
+  private static void write(FileObject file, String text) throws IOException {
+    try (Writer writer = file.openWriter()) {
+      writer.write(text);
+    }
+  }
+}
