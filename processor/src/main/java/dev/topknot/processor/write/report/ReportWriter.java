@@ -88,7 +88,9 @@ public final class ReportWriter {
   }
 
   private void program(ProgramPlan program) {
-    line("## Program for %s: at most %,d tokens", program.program().activity(), program.tokens());
+    line(
+        "## Program for %s: at most %,d token%s",
+        program.program().activity(), program.tokens(), program.tokens() == 1 ? "" : "s");
     line("");
     steps(program);
     workspace(program);
