@@ -1,6 +1,11 @@
 /** What Topknot's generated code runs on, and what users of it call. */
 module dev.topknot.runtime {
+  exports dev.topknot.runtime;
+  exports dev.topknot.runtime.cpu;
+  exports dev.topknot.runtime.program;
+
   requires transitive dev.topknot.dsl;
+  requires com.fasterxml.jackson.core;
   requires com.sun.jna;
   requires org.bytedeco.dnnl;
   requires org.bytedeco.javacpp;

@@ -13,7 +13,7 @@ import java.util.Arrays;
  * @param importanceLoss w_importance · CV²(importance), as it entered the gradient
  * @param loadLoss w_load · CV²(load), as it entered the gradient
  */
-@SuppressWarnings("ArrayRecordComponent") // a snapshot, compared by nobody
+@SuppressWarnings("ArrayRecordComponent")
 public record Balance(
     String layer,
     double[] importance,

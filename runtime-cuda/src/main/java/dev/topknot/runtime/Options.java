@@ -1,5 +1,6 @@
 package dev.topknot.runtime;
 
+import java.util.Collection;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -21,6 +22,7 @@ public final class Options {
   private static final String NOISE = "noise";
   private static final String NOISE_FLOOR = "noiseFloor";
   private static final String DROPOUT = "dropout";
+  private static final String OF = " of ";
 
   /** Keys are {@code "dropout"} for all layers and {@code "dropout of above"} for one. */
   private final Map<String, Double> values;
@@ -109,6 +111,21 @@ public final class Options {
     return value(DROPOUT, layer, annotated);
   }
 
+  /**
+   * Checks that values set for one layer name a layer that exists.
+   *
+   * @throws IllegalArgumentException naming the option and the layers there are
+   */
+  public void requireLayers(Collection<String> layers) {
+    for (String key : values.keySet()) {
+      int at = key.indexOf(OF);
+      if (at >= 0 && !layers.contains(key.substring(at + OF.length()))) {
+        throw new IllegalArgumentException(
+            "there is no such layer: " + key + "; the layers are " + layers);
+      }
+    }
+  }
+
   @Override
   public String toString() {
     return "Options" + values;
@@ -126,7 +143,7 @@ public final class Options {
   }
 
   private static String key(String option, String layer) {
-    return option + " of " + layer;
+    return option + OF + layer;
   }
 
   private static double nonNegative(String option, double value) {

@@ -36,6 +36,30 @@ public final class CpuContext {
     this.state = state;
   }
 
+  /** The same for one program, with buffers of its own. */
+  CpuContext with(Arena programWorkspace, Arena programState) {
+    return new CpuContext(
+        cpu,
+        options,
+        layout,
+        parameters,
+        gradients,
+        firstMoments,
+        secondMoments,
+        programWorkspace,
+        programState);
+  }
+
+  /** Whether there are gradients. */
+  boolean hasGradients() {
+    return gradients != null;
+  }
+
+  /** Whether there are moments. */
+  boolean hasMoments() {
+    return firstMoments != null;
+  }
+
   /** Threads and matrix products. */
   public Cpu cpu() {
     return cpu;

@@ -53,6 +53,64 @@ public final class Run {
     }
   }
 
+  /** Sets up a training forward. */
+  void train(int validTokens, long updatesDone, long noiseSeed, int firstNoiseToken) {
+    valid = validTokens;
+    step = Math.toIntExact(updatesDone);
+    seed = noiseSeed;
+    firstToken = firstNoiseToken;
+    training = true;
+  }
+
+  /** Sets up a forward without noise. */
+  void infer(int validTokens) {
+    valid = validTokens;
+    training = false;
+  }
+
+  /** Sets the operands of a model. */
+  void operands(Ints inputIds, Ints targetIds) {
+    inputs = inputIds;
+    targets = targetIds;
+  }
+
+  /** Sets the operands of a layer's forward. */
+  void operands(Matrix input, Matrix output) {
+    x = input;
+    y = output;
+  }
+
+  /** Sets the operands of a layer's backward. */
+  void gradients(Matrix outputGradient, Matrix inputGradient) {
+    dy = outputGradient;
+    dx = inputGradient;
+  }
+
+  /** Decides whether backward adds to the gradients. */
+  void add(boolean add) {
+    beta = add ? 1 : 0;
+  }
+
+  /** Sets up the optimizer. */
+  void update(Update constants, long updatesDone) {
+    update = constants;
+    step = Math.toIntExact(updatesDone);
+  }
+
+  /** Runs a forward again and returns the first tensor it produced that is not finite, or null. */
+  String diagnose(CpuProgram program) {
+    double loss = lossSum;
+    diagnosing = true;
+    firstNonFinite = null;
+    try {
+      program.forward(this);
+      return firstNonFinite;
+    } finally {
+      diagnosing = false;
+      lossSum = loss;
+    }
+  }
+
   /** Valid tokens: operations touch only rows below. */
   public int valid() {
     return valid;

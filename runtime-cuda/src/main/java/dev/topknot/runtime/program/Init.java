@@ -9,7 +9,9 @@ public enum Init {
   ZERO,
   /** Uniform in ±√(6 / (rows + columns)), each copy on its own. */
   GLOROT_UNIFORM,
-  /** Zero, but 1 in the second quarter: the forget gate of an LSTM (gates in the order i, f, g, o). */
+  /**
+   * Zero, but 1 in the second quarter: the forget gate of an LSTM (gates in the order i, f, g, o).
+   */
   LSTM_BIAS,
   /** Uniform in ±0.1: rows of an embedding. */
   EMBEDDING_UNIFORM,

@@ -186,7 +186,8 @@ public final class Layout {
 
     /** [rows, columns], and [columns] for a bias. */
     public long[] shape() {
-      boolean bias = of.rows() == 1 && of.name().toLowerCase(java.util.Locale.ROOT).endsWith("bias");
+      boolean bias =
+          of.rows() == 1 && of.name().toLowerCase(java.util.Locale.ROOT).endsWith("bias");
       return bias ? new long[] {of.columns()} : new long[] {of.rows(), of.columns()};
     }
 

@@ -1,0 +1,29 @@
+package dev.topknot.runtime.program;
+
+import dev.topknot.dsl.Optimizer;
+
+/**
+ * What the front of a layer that stands alone must know of its shapes.
+ *
+ * @param tokens most rows of one call
+ * @param width columns of a row
+ * @param experts number of experts
+ * @param k experts a token is sent to
+ * @param optimizer which moments there are beside the parameters
+ */
+public record MoEShape(int tokens, int width, int experts, int k, Optimizer optimizer) {
+
+  /** Checks that all sizes are positive. */
+  public MoEShape {
+    Shapes.requirePositive("tokens", tokens);
+    Shapes.requirePositive("width", width);
+    Shapes.requirePositive("experts", experts);
+    Shapes.requirePositive("k", k);
+    Shapes.requireKnown(optimizer);
+  }
+
+  /** A shape with Adam. */
+  public MoEShape(int tokens, int width, int experts, int k) {
+    this(tokens, width, experts, k, Optimizer.ADAM);
+  }
+}
