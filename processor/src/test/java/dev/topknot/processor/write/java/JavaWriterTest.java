@@ -1,0 +1,93 @@
+package dev.topknot.processor.write.java;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.processor.model.LayerKind;
+import dev.topknot.processor.model.ModelSpec;
+import dev.topknot.processor.model.Spec;
+import dev.topknot.processor.plan.Planner;
+import dev.topknot.processor.plan.Specs;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * Golden files: what is generated, as a person reads it. After an intended change, run with {@code
+ * -Dtopknot.golden=write} and read the difference.
+ */
+class JavaWriterTest {
+  private static final Path GOLDEN = Path.of("src/test/golden");
+
+  @ParameterizedTest
+  @ValueSource(strings = {"TopknotExperts", "TopknotExpertsCpu"})
+  void layer(String file) throws IOException {
+    golden(Specs.layer(Specs.moe(64, 4, 256, ActivationFunction.RELU), 128, 640), file);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"TopknotModel", "TopknotModelCpu"})
+  void model(String file) throws IOException {
+    golden(Specs.newsModel(), file);
+  }
+
+  private static void golden(Spec spec, String name) throws IOException {
+    String text = text(spec, name);
+    Path golden = GOLDEN.resolve(name + ".java");
+    if ("write".equals(System.getProperty("topknot.golden"))) {
+      Files.writeString(golden, text);
+    }
+    assertThat(text).isEqualTo(Files.readString(golden));
+  }
+
+  private static String text(Spec spec, String name) {
+    return sources(spec).stream()
+        .filter(source -> source.simpleName().equals(name))
+        .findFirst()
+        .orElseThrow()
+        .text();
+  }
+
+  private static List<JavaWriter.Source> sources(Spec spec) {
+    return JavaWriter.write(
+        Planner.plan(spec), Optional.of("javax.annotation.processing.Generated"));
+  }
+
+  @Test
+  void theSameInputGivesTheSameText() {
+    assertThat(sources(Specs.newsModel())).isEqualTo(sources(Specs.newsModel()));
+  }
+
+  @Test
+  void layersWhoseNamesDifferInCaseOnlyGetClassesOfTheirOwn() {
+    String text =
+        text(
+            Specs.model(
+                2,
+                3,
+                11,
+                8,
+                Specs.named("layer", new LayerKind.Lstm(8)),
+                Specs.named("Layer", new LayerKind.Lstm(8)),
+                Specs.named("run", new LayerKind.Lstm(8))),
+            "TopknotModelCpu");
+    assertThat(text).contains("class TrainLayer ", "class TrainLayer_ ", "runLayer.forward(run);");
+  }
+
+  @Test
+  void manyParametersAreSplitOverMethods() {
+    List<ModelSpec.Layer> layers = new ArrayList<>();
+    for (int i = 0; i < 60; i++) {
+      layers.add(Specs.named("lstm" + i, new LayerKind.Lstm(8)));
+    }
+    String text =
+        text(Specs.model(2, 3, 11, 8, layers.toArray(ModelSpec.Layer[]::new)), "TopknotModel");
+    assertThat(text).contains("Stream.of(layout0(), layout1()).flatMap(List::stream).toList()");
+  }
+}
