@@ -164,6 +164,24 @@ class EdgeCasesTest {
   }
 
   @Test
+  void anLstmCarriesEachSequencesLastValidState() {
+    Lstm lstm = new Lstm(draw.weights(12, WIDTH), draw.weights(12, 3), draw.normal(1, 12, 1), null);
+    Matrix x = draw.normal(8, WIDTH, 1);
+    Matrix h0 = draw.normal(2, 3, 1);
+    Matrix c0 = draw.normal(2, 3, 1);
+    Lstm.Forward pass = lstm.forward(x, h0, c0);
+    Lstm.Forward two = lstm.forward(x.rows(0, 4), h0, c0);
+    Lstm.Forward three = lstm.forward(x.rows(0, 6), h0, c0);
+
+    // Of five rows the first sequence has three, the second two.
+    assertThat(pass.h(5).rows(0, 1).data()).isEqualTo(three.h().rows(0, 1).data());
+    assertThat(pass.h(5).rows(1, 2).data()).isEqualTo(two.h().rows(1, 2).data());
+    assertThat(pass.c(5).rows(0, 1).data()).isEqualTo(three.c().rows(0, 1).data());
+    assertThat(pass.c(5).rows(1, 2).data()).isEqualTo(two.c().rows(1, 2).data());
+    assertThat(pass.c(0).data()).isEqualTo(c0.data());
+  }
+
+  @Test
   void theGapOfADifferentSelection() {
     Matrix x = Matrix.of(2, WIDTH, 1, 0, 0, 0, 0, 1, 0, 0);
     Matrix logits = Matrix.zeros(WIDTH, 3);

@@ -143,7 +143,8 @@ class GoldenVectorsTest {
     Vectors v = Vectors.load("softmax");
     int[] targets = Arrays.stream(v.input("targets").data()).mapToInt(t -> (int) t).toArray();
 
-    SoftmaxLoss.Forward pass = new SoftmaxLoss(v.input("weights")).forward(v.input("x"), targets);
+    SoftmaxLoss.Forward pass =
+        new SoftmaxLoss(v.input("weights"), null).forward(v.input("x"), targets);
 
     close("meanLoss", pass.meanLoss(), v.output("meanLoss"));
     close("total", pass.meanLoss(), v.total());

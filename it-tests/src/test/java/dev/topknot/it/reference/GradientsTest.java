@@ -241,53 +241,54 @@ class GradientsTest {
     Draw draw = new Draw(19);
     Matrix x = draw.normal(5, 4, 1);
     Matrix weights = draw.normal(9, 4, 1);
+    Matrix bias = draw.normal(1, 9, 1);
     int[] targets = draw.ids(5, 9);
-    SoftmaxLoss softmax = new SoftmaxLoss(weights);
+    SoftmaxLoss softmax = new SoftmaxLoss(weights, bias);
     Gradients gradients = softmax.forward(x, targets).backward();
     FiniteDifferences.check("x", x, gradients.x(), () -> softmax.forward(x, targets).meanLoss());
     FiniteDifferences.check(
         "weights", weights, gradients.get("weights"), () -> softmax.forward(x, targets).meanLoss());
+    FiniteDifferences.check(
+        "bias", bias, gradients.get("bias"), () -> softmax.forward(x, targets).meanLoss());
   }
 
   @Test
-  void languageModel() {
+  void languageModelWithAnUnfinishedStep() {
     Draw draw = new Draw(20);
-    int vocabulary = 9;
-    int width = 6;
+    int vocabulary = 7;
+    int width = 4;
     int batch = 2;
     int tokens = 3 * batch;
+    int valid = 5;
     int experts = 4;
     Map<String, Matrix> parameters = new LinkedHashMap<>();
-    parameters.put("words.weights", draw.normal(vocabulary, width, 1));
+    parameters.put("words.weight", draw.normal(vocabulary, width, 1));
     for (String lstm : List.of("below", "above")) {
-      parameters.put(lstm + ".inputWeights", draw.weights(4 * width, width));
-      parameters.put(lstm + ".recurrentWeights", draw.weights(4 * width, width));
+      parameters.put(lstm + ".weight_ih", draw.weights(4 * width, width));
+      parameters.put(lstm + ".weight_hh", draw.weights(4 * width, width));
       parameters.put(lstm + ".bias", draw.normal(1, 4 * width, 1));
     }
-    parameters.put("experts.gateWeights", draw.weights(width, experts));
-    parameters.put("experts.noiseWeights", draw.weights(width, experts));
+    parameters.put("experts.gate.weight", draw.weights(experts, width));
+    parameters.put("experts.noise.weight", draw.weights(experts, width));
     for (int i = 0; i < experts; i++) {
-      parameters.put("experts.experts." + i + ".w1", draw.weights(8, width));
-      parameters.put("experts.experts." + i + ".w2", draw.weights(width, 8));
+      parameters.put("experts.experts." + i + ".w1", draw.weights(5, width));
+      parameters.put("experts.experts." + i + ".w2", draw.weights(width, 5));
     }
-    parameters.put("wide.weights", draw.weights(width, width));
-    parameters.put("next.weights", draw.weights(vocabulary, width));
+    parameters.put("twin.experts.0.w1", draw.weights(7, width));
+    parameters.put("twin.experts.0.w2", draw.weights(width, 7));
+    parameters.put("wide.weight", draw.weights(width, width));
+    parameters.put("wide.bias", draw.normal(1, width, 1));
+    parameters.put("next.weight", draw.weights(vocabulary, width));
+    parameters.put("next.bias", draw.normal(1, vocabulary, 1));
     Modifiers after = new Modifiers(Activation.IDENTITY, 0.2, true);
     LanguageModel model =
         new LanguageModel(
             List.of(
                 new LanguageModel.Words("words", new Modifiers(Activation.IDENTITY, 0.2, false)),
                 new LanguageModel.Recurrent("below", after),
-                new LanguageModel.Mixed(
-                    "experts",
-                    Gating.Kind.NOISY_TOP_K,
-                    2,
-                    0.01,
-                    0.1,
-                    0.1,
-                    "RELU",
-                    new Modifiers(Activation.SIGMOID, 0.2, true)),
+                mixed("experts", 2, new Modifiers(Activation.SIGMOID, 0.2, true)),
                 new LanguageModel.FullyConnected("wide", Activation.TANH, Modifiers.NONE),
+                mixed("twin", 1, Modifiers.NONE),
                 new LanguageModel.Recurrent("above", after)),
             "next",
             parameters);
@@ -304,6 +305,7 @@ class GradientsTest {
     LanguageModel.Input input =
         new LanguageModel.Input(
             batch,
+            valid,
             Arrays.stream(draw.ids(tokens, vocabulary)).boxed().toList(),
             Arrays.stream(draw.ids(tokens, vocabulary)).boxed().toList(),
             h,
@@ -319,6 +321,11 @@ class GradientsTest {
         (name, parameter) ->
             FiniteDifferences.check(
                 name, parameter, gradients.get(name), () -> model.forward(input).total()));
+  }
+
+  private static LanguageModel.Mixed mixed(String name, int k, Modifiers modifiers) {
+    return new LanguageModel.Mixed(
+        name, Gating.Kind.NOISY_TOP_K, k, 0.01, 0.1, 0.1, "RELU", modifiers);
   }
 
   /** Checks x and every variable of the scalar ⟨y, dy⟩ plus, of a MoE layer, its losses. */

@@ -8,7 +8,8 @@ import java.util.stream.IntStream;
 
 /**
  * The language model of [S17] figure 1: an embedding, layers with modifiers, a softmax. Parameters
- * are named {@code layer.parameter} and may be changed between passes.
+ * are named and shaped as in a saved model (so a gate is [experts, width] here) and may be changed
+ * between passes. Tokens are time-major: token {@code step · batch + sequence}.
  */
 public final class LanguageModel {
   /** A layer between embedding and softmax. */
@@ -20,18 +21,19 @@ public final class LanguageModel {
     Modifiers modifiers();
   }
 
-  /** Parameters {@code weights} [vocabulary, width]; the first layer. */
+  /** Parameter {@code weight} [vocabulary, width]; the first layer. */
   public record Words(String name, Modifiers modifiers) implements Layer {}
 
-  /** Parameters {@code inputWeights}, {@code recurrentWeights}, {@code bias}. */
+  /** Parameters {@code weight_ih}, {@code weight_hh}, {@code bias}. */
   public record Recurrent(String name, Modifiers modifiers) implements Layer {}
 
-  /** Parameters {@code weights} and, where present, {@code bias}. */
+  /** Parameters {@code weight} and {@code bias}. */
   public record FullyConnected(String name, Activation activation, Modifiers modifiers)
       implements Layer {}
 
   /**
-   * Parameters {@code gateWeights}, {@code noiseWeights}, {@code experts.0.w1}, ...
+   * Parameters {@code gate.weight}, {@code noise.weight}, {@code experts.0.w1}, ...; without a gate
+   * for a single expert.
    *
    * @param expert the experts' activation as the DSL names it
    */
@@ -50,7 +52,8 @@ public final class LanguageModel {
    * What one pass reads besides the parameters; every map is keyed by layer name.
    *
    * @param batch rows a time step
-   * @param ids the words, [steps · batch], the rows of one step together
+   * @param valid how many tokens count, from the first
+   * @param ids the words, steps · batch
    * @param targets the words to predict
    * @param h the output an LSTM carries in; zero where absent
    * @param c the cells an LSTM carries in; zero where absent
@@ -60,6 +63,7 @@ public final class LanguageModel {
    */
   public record Input(
       int batch,
+      int valid,
       List<Integer> ids,
       List<Integer> targets,
       Map<String, Matrix> h,
@@ -67,6 +71,15 @@ public final class LanguageModel {
       Map<String, Matrix> noise,
       Map<String, Matrix> keep,
       Map<String, int[][]> chosen) {}
+
+  /** What parameters are called in a saved model, where that differs from the reference. */
+  private static final Map<String, String> SAVED =
+      Map.of(
+          "weights", "weight",
+          "inputWeights", "weight_ih",
+          "recurrentWeights", "weight_hh",
+          "gateWeights", "gate.weight",
+          "noiseWeights", "noise.weight");
 
   private final List<Layer> layers;
   private final String softmax;
@@ -84,22 +97,22 @@ public final class LanguageModel {
     return new Forward(input);
   }
 
-  private Matrix parameter(Layer layer, String name) {
-    return parameters.get(layer.name() + "." + name);
+  private Matrix parameter(String layer, String name) {
+    return parameters.get(layer + "." + SAVED.getOrDefault(name, name));
   }
 
   private Pass run(Layer layer, Matrix x, Input input) {
     String name = layer.name();
     if (layer instanceof Words) {
-      return new Embedding(parameter(layer, "weights")).forward(array(input.ids()));
+      return new Embedding(parameter(name, "weights")).forward(array(input.ids()));
     }
     if (layer instanceof Recurrent) {
       Lstm lstm =
           new Lstm(
-              parameter(layer, "inputWeights"),
-              parameter(layer, "recurrentWeights"),
-              parameter(layer, "bias"),
-              parameter(layer, "projection"));
+              parameter(name, "inputWeights"),
+              parameter(name, "recurrentWeights"),
+              parameter(name, "bias"),
+              parameter(name, "projection"));
       int out = lstm.recurrentWeights().columns();
       return lstm.forward(
           x,
@@ -107,24 +120,50 @@ public final class LanguageModel {
           input.c().getOrDefault(name, Matrix.zeros(input.batch(), lstm.units())));
     }
     if (layer instanceof FullyConnected dense) {
-      return new Dense(parameter(layer, "weights"), parameter(layer, "bias"), dense.activation())
+      return new Dense(parameter(name, "weights"), parameter(name, "bias"), dense.activation())
           .forward(x);
     }
     Mixed moe = (Mixed) layer;
-    Matrix gateWeights = parameter(layer, "gateWeights");
+    Matrix gate = parameter(name, "gateWeights");
+    if (gate == null) {
+      return single(expert(moe, 0).forward(x));
+    }
+    Matrix noise = parameter(name, "noiseWeights");
     Gating gating =
         new Gating(
-            moe.gating(), moe.k(), moe.noiseFloor(), gateWeights, parameter(layer, "noiseWeights"));
-    List<Expert> experts =
-        IntStream.range(0, gateWeights.columns()).mapToObj(i -> expert(moe, i)).toList();
+            moe.gating(),
+            moe.k(),
+            moe.noiseFloor(),
+            gate.transposed(),
+            noise == null ? null : noise.transposed());
+    List<Expert> experts = IntStream.range(0, gate.rows()).mapToObj(i -> expert(moe, i)).toList();
     return new MoE(gating, moe.importanceWeight(), moe.loadWeight(), experts)
-        .forward(x, x.rows(), input.noise().get(name), input.chosen().get(name));
+        .forward(x, input.valid(), input.noise().get(name), input.chosen().get(name));
+  }
+
+  /** The only expert's pass, its weights named as those of a list of experts. */
+  private static Pass single(Pass expert) {
+    return new Pass() {
+      @Override
+      public Matrix y() {
+        return expert.y();
+      }
+
+      @Override
+      public Gradients backward(Matrix dy) {
+        Gradients gradients = expert.backward(dy);
+        Map<String, Matrix> byName = new LinkedHashMap<>();
+        gradients.byName().forEach((name, g) -> byName.put("experts.0." + name, g));
+        return new Gradients(gradients.x(), byName);
+      }
+    };
   }
 
   private Expert expert(Mixed moe, int i) {
     List<Matrix> weights =
-        IntStream.iterate(1, w -> parameter(moe, "experts." + i + ".w" + w) != null, w -> w + 1)
-            .mapToObj(w -> parameter(moe, "experts." + i + ".w" + w))
+        IntStream.iterate(
+                1, w -> parameter(moe.name(), "experts." + i + ".w" + w) != null, w -> w + 1)
+            .mapToObj(w -> parameter(moe.name(), "experts." + i + ".w" + w))
             .toList();
     return Expert.of(moe.expert(), weights);
   }
@@ -137,9 +176,11 @@ public final class LanguageModel {
   public final class Forward {
     private final Map<String, Pass> passes = new LinkedHashMap<>();
     private final Map<String, Pass> modified = new HashMap<>();
+    private final int tokens;
     private final SoftmaxLoss.Forward loss;
 
     private Forward(Input input) {
+      tokens = input.ids().size();
       Matrix x = null;
       for (Layer layer : layers) {
         Pass pass = run(layer, x, input);
@@ -148,8 +189,10 @@ public final class LanguageModel {
         modified.put(layer.name(), after);
         x = after.y();
       }
+      int[] targets = array(input.targets().subList(0, input.valid()));
       loss =
-          new SoftmaxLoss(parameters.get(softmax + ".weights")).forward(x, array(input.targets()));
+          new SoftmaxLoss(parameter(softmax, "weights"), parameter(softmax, "bias"))
+              .forward(x.resized(input.valid()), targets);
     }
 
     /** A layer's own pass, before its modifiers. */
@@ -192,17 +235,27 @@ public final class LanguageModel {
     public Map<String, Matrix> backward() {
       Map<String, Matrix> result = new LinkedHashMap<>();
       Gradients gradients = loss.backward();
-      result.put(softmax + ".weights", gradients.get("weights"));
-      Matrix dy = gradients.x();
+      put(result, softmax, gradients);
+      Matrix dy = gradients.x().resized(tokens);
       for (int i = layers.size() - 1; i >= 0; i--) {
         Layer layer = layers.get(i);
         gradients = passes.get(layer.name()).backward(modified.get(layer.name()).backward(dy).x());
-        gradients
-            .byName()
-            .forEach((name, gradient) -> result.put(layer.name() + "." + name, gradient));
+        put(result, layer.name(), gradients);
         dy = layer.modifiers().residual() ? gradients.x().plus(dy) : gradients.x();
       }
       return result;
+    }
+
+    private void put(Map<String, Matrix> result, String layer, Gradients gradients) {
+      gradients
+          .byName()
+          .forEach(
+              (name, gradient) -> {
+                boolean gate = name.equals("gateWeights") || name.equals("noiseWeights");
+                result.put(
+                    layer + "." + SAVED.getOrDefault(name, name),
+                    gate ? gradient.transposed() : gradient);
+              });
     }
   }
 }

@@ -93,12 +93,31 @@ public record Lstm(Matrix inputWeights, Matrix recurrentWeights, Matrix bias, Ma
 
     /** The last output, [batch, out], to be carried on. */
     public Matrix h() {
-      return h[steps];
+      return h(steps * batch);
     }
 
     /** The last cells, [batch, units], to be carried on. */
     public Matrix c() {
-      return c[steps];
+      return c(steps * batch);
+    }
+
+    /** Each sequence's last output where only the first {@code valid} rows count. */
+    public Matrix h(int valid) {
+      return last(h, valid);
+    }
+
+    /** Each sequence's last cells where only the first {@code valid} rows count. */
+    public Matrix c(int valid) {
+      return last(c, valid);
+    }
+
+    private Matrix last(Matrix[] states, int valid) {
+      Matrix result = Matrix.zeros(batch, states[0].columns());
+      for (int b = 0; b < batch; b++) {
+        int stepsOfB = (valid - b + batch - 1) / batch;
+        result.scatterAdd(new int[] {b}, states[stepsOfB].rows(b, b + 1));
+      }
+      return result;
     }
 
     /** Besides the parameters', yields the gradients of {@code h0} and {@code c0}. */

@@ -200,6 +200,17 @@ public final class Matrix {
     return result;
   }
 
+  /** The transpose. */
+  public Matrix transposed() {
+    Matrix result = zeros(columns, rows);
+    for (int i = 0; i < rows; i++) {
+      for (int j = 0; j < columns; j++) {
+        result.set(j, i, get(i, j));
+      }
+    }
+    return result;
+  }
+
   /** Every value times {@code factor}. */
   public Matrix scaled(double factor) {
     return map(value -> value * factor);

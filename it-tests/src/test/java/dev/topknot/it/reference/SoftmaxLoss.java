@@ -1,13 +1,15 @@
 package dev.topknot.it.reference;
 
+import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
  * The full softmax over a vocabulary with its cross-entropy.
  *
  * @param weights [vocabulary, width]
+ * @param bias one row of vocabulary values, or null
  */
-public record SoftmaxLoss(Matrix weights) {
+public record SoftmaxLoss(Matrix weights, Matrix bias) {
   /**
    * Runs the layer.
    *
@@ -27,7 +29,8 @@ public record SoftmaxLoss(Matrix weights) {
     private Forward(Matrix x, int[] targets) {
       this.x = x;
       this.targets = targets;
-      probabilities = softmax(x.timesTransposed(weights));
+      Matrix logits = x.timesTransposed(weights);
+      probabilities = softmax(bias == null ? logits : logits.plusRow(bias));
     }
 
     /** The distribution over the vocabulary of every token. */
@@ -49,14 +52,19 @@ public record SoftmaxLoss(Matrix weights) {
       return Math.exp(meanLoss());
     }
 
-    /** The gradients of the mean loss with respect to {@code x} and {@code weights}. */
+    /** The gradients of the mean loss with respect to {@code x} and the parameters. */
     public Gradients backward() {
       Matrix dLogits = probabilities.copy();
       for (int t = 0; t < targets.length; t++) {
         dLogits.add(t, targets[t], -1);
       }
       dLogits = dLogits.scaled(1.0 / targets.length);
-      return new Gradients(dLogits.times(weights), Map.of("weights", dLogits.transposedTimes(x)));
+      Map<String, Matrix> byName = new LinkedHashMap<>();
+      byName.put("weights", dLogits.transposedTimes(x));
+      if (bias != null) {
+        byName.put("bias", dLogits.columnSums());
+      }
+      return new Gradients(dLogits.times(weights), byName);
     }
   }
 
