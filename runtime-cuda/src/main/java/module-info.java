@@ -3,6 +3,7 @@ module dev.topknot.runtime {
   exports dev.topknot.runtime;
   exports dev.topknot.runtime.cpu;
   exports dev.topknot.runtime.program;
+  exports dev.topknot.text;
 
   requires transitive dev.topknot.dsl;
   requires com.fasterxml.jackson.core;

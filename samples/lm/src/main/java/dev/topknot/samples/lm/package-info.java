@@ -1,2 +1,0 @@
-/** The command line that trains, evaluates and samples a language model. */
-package dev.topknot.samples.lm;
