@@ -35,16 +35,30 @@ public final class Writers {
   public void write(Plan plan, Element root) throws IOException {
     SpecName name = plan.spec().name();
     for (JavaWriter.Source source : JavaWriter.write(plan, generated)) {
-      String qualified =
-          name.packageName().isEmpty()
-              ? source.simpleName()
-              : name.packageName() + "." + source.simpleName();
-      write(filer.createSourceFile(qualified, root), source.text());
+      write(name, source, root);
     }
     write(
         filer.createResource(
             StandardLocation.CLASS_OUTPUT, name.packageName(), name.flat() + ".topknot.md", root),
         ReportWriter.write(plan));
+  }
+
+  /**
+   * Writes the entry class of an interface that has errors.
+   *
+   * @param isModel whether it is a model; else a layer
+   */
+  public void writeBroken(SpecName name, boolean isPublic, boolean isModel, Element root)
+      throws IOException {
+    write(name, JavaWriter.writeBroken(name, isPublic, isModel, generated), root);
+  }
+
+  private void write(SpecName name, JavaWriter.Source source, Element root) throws IOException {
+    String qualified =
+        name.packageName().isEmpty()
+            ? source.simpleName()
+            : name.packageName() + "." + source.simpleName();
+    write(filer.createSourceFile(qualified, root), source.text());
   }
 
   private static void write(FileObject file, String text) throws IOException {

@@ -1,0 +1,75 @@
+package dev.topknot.processor.check;
+
+import dev.topknot.processor.model.Declaration;
+import dev.topknot.processor.model.Mark;
+import dev.topknot.processor.model.Site;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+
+/**
+ * A Mixture-of-Experts layer as it is annotated, on an interface or on a method.
+ *
+ * @param name what the annotations stand on: {@code NewsExperts}, {@code experts()}
+ * @param site the place of that
+ * @param layer its {@code @MoELayer}
+ * @param kinds its {@code @Expert}s
+ * @param width the width it has there, where it is known
+ * @param tokens the most tokens it gets there, where they are known
+ */
+record MoEView(
+    String name, Site site, Mark layer, List<Mark> kinds, OptionalInt width, OptionalLong tokens) {
+
+  /** The layers that a declaration annotates itself; not the layer types that it uses. */
+  static List<MoEView> in(Declaration declaration) {
+    List<MoEView> views = new ArrayList<>();
+    if (declaration.isLayer()) {
+      declaration
+          .mark("MoELayer")
+          .ifPresent(
+              mark ->
+                  views.add(
+                      new MoEView(
+                          declaration.name().nested(),
+                          declaration.site(),
+                          mark,
+                          experts(declaration.marks()),
+                          mark.writtenInteger("width"),
+                          Sizes.asLong(mark.writtenInteger("tokens")))));
+    }
+    for (LayerView layer : LayerView.in(declaration)) {
+      layer
+          .method()
+          .mark("MoELayer")
+          .ifPresent(
+              mark ->
+                  views.add(
+                      new MoEView(
+                          layer.name(),
+                          layer.method().site(),
+                          mark,
+                          experts(layer.method().marks()),
+                          layer.in(),
+                          Sizes.tokens(declaration))));
+    }
+    return views;
+  }
+
+  private static List<Mark> experts(List<Mark> marks) {
+    return marks.stream().filter(mark -> mark.name().equals("Expert")).toList();
+  }
+
+  OptionalInt experts() {
+    return layer.integer("experts");
+  }
+
+  OptionalInt k() {
+    return layer.integer("k");
+  }
+
+  /** Whether it has a gate at all: one expert needs none. */
+  boolean gated() {
+    return experts().orElse(0) > 1;
+  }
+}

@@ -1,0 +1,42 @@
+package dev.topknot.processor.check;
+
+import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
+import dev.topknot.processor.diagnostic.Findings;
+import dev.topknot.processor.diagnostic.Problem;
+import dev.topknot.processor.model.Declaration;
+import dev.topknot.processor.model.Declaration.Method;
+import dev.topknot.processor.model.Mark;
+
+/** What the annotations can say and Topknot cannot do, yet or at all. */
+final class SupportRules {
+  private SupportRules() {}
+
+  static void optimizer(Declaration declaration, Findings findings) {
+    for (Mark mark : declaration.marks()) {
+      if (mark.is("optimizer", Optimizer.ADAM_FACTORED)) {
+        findings.add(Problem.OPTIMIZER_NOT_YET, mark.site("optimizer"), Optimizer.ADAM_FACTORED);
+      }
+    }
+  }
+
+  static void precision(Declaration declaration, Findings findings) {
+    for (Mark mark : declaration.marks()) {
+      if (mark.is("precision", Precision.BF16)) {
+        findings.add(Problem.PRECISION_NOT_YET, mark.site("precision"), Precision.BF16);
+      }
+    }
+  }
+
+  static void swiglu(Declaration declaration, Findings findings) {
+    for (Method method : declaration.methods()) {
+      for (Mark mark : method.marks()) {
+        String attribute = mark.name().equals("Activation") ? "value" : "activation";
+        if (!mark.name().equals("Expert") && mark.is(attribute, ActivationFunction.SWIGLU)) {
+          findings.add(Problem.SWIGLU_OUTSIDE_EXPERT, mark.site(attribute), attribute, mark.name());
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,236 @@
+package dev.topknot.processor.read;
+
+import com.google.auto.common.MoreElements;
+import dev.topknot.processor.model.Declaration;
+import dev.topknot.processor.model.Declaration.Method;
+import dev.topknot.processor.model.Declaration.MethodTrait;
+import dev.topknot.processor.model.Declaration.Role;
+import dev.topknot.processor.model.Declaration.Trait;
+import dev.topknot.processor.model.Mark;
+import dev.topknot.processor.model.Site;
+import dev.topknot.processor.model.SpecName;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import javax.lang.model.element.Element;
+import javax.lang.model.element.ElementKind;
+import javax.lang.model.element.ExecutableElement;
+import javax.lang.model.element.Modifier;
+import javax.lang.model.element.NestingKind;
+import javax.lang.model.element.TypeElement;
+import javax.lang.model.type.DeclaredType;
+import javax.lang.model.type.TypeMirror;
+import javax.lang.model.util.ElementFilter;
+import javax.lang.model.util.Elements;
+import javax.lang.model.util.Types;
+
+/** Reads annotated types into declarations and their values' positions into {@link Places}. */
+public final class Reader {
+  private static final Set<String> COMPILED = Set.of("MoELayer", "MoEModel");
+
+  private final Elements elements;
+  private final Types types;
+  private final Places places;
+  private final AnnotationReader annotations;
+  private final RuntimeMethods runtime;
+  private final Predicate<TypeElement> source;
+
+  /**
+   * Reads with the compiler's own elements and types.
+   *
+   * @param source whether a top-level type's source is part of the compilation
+   */
+  public Reader(Elements elements, Types types, Places places, Predicate<TypeElement> source) {
+    this.elements = elements;
+    this.types = types;
+    this.places = places;
+    this.annotations = new AnnotationReader(places);
+    this.runtime = new RuntimeMethods(elements);
+    this.source = source;
+  }
+
+  /** Reads a type. Its own types must exist: see {@link Unresolved}. */
+  public Declaration read(TypeElement type) {
+    return read(type, true);
+  }
+
+  /**
+   * Reads a type.
+   *
+   * @param deep whether to read the layer types that its methods return
+   */
+  private Declaration read(TypeElement type, boolean deep) {
+    SpecName name = name(type);
+    Site site = locate(type);
+    List<Mark> marks = annotations.read(type, site);
+    return new Declaration(name, kind(type), traits(type), marks, methods(type, site, deep));
+  }
+
+  /** Reads the annotated types within a type's methods, which the compiler shows to nobody. */
+  public List<Declaration> readLocals(TypeElement type) {
+    List<Declaration> locals = new ArrayList<>();
+    for (SourceTrees.Local local :
+        places.trees().map(it -> it.locals(type, COMPILED)).orElse(List.of())) {
+      SpecName name = new SpecName("", List.of(local.name()));
+      places.add(Site.of(name), Place.within(type, local.printer()));
+      locals.add(new Declaration(name, "interface", Set.of(Trait.LOCAL), List.of(), List.of()));
+    }
+    return locals;
+  }
+
+  /** The place of a type, for a message on the type itself. */
+  public Site locate(TypeElement type) {
+    Site site = Site.of(name(type));
+    places.add(site, Place.of(type));
+    return site;
+  }
+
+  /** A type's name. */
+  public SpecName name(TypeElement type) {
+    Deque<String> simpleNames = new ArrayDeque<>();
+    Element element = type;
+    for (; MoreElements.isType(element); element = element.getEnclosingElement()) {
+      simpleNames.addFirst(element.getSimpleName().toString());
+    }
+    return new SpecName(
+        elements.getPackageOf(type).getQualifiedName().toString(), List.copyOf(simpleNames));
+  }
+
+  private static String kind(TypeElement type) {
+    return switch (type.getKind()) {
+      case INTERFACE -> "interface";
+      case ANNOTATION_TYPE -> "annotation type";
+      case ENUM -> "enum";
+      case RECORD -> "record";
+      default -> "class";
+    };
+  }
+
+  private Set<Trait> traits(TypeElement type) {
+    Set<Trait> traits = EnumSet.noneOf(Trait.class);
+    boolean isPublic = true;
+    Element outermost = type;
+    for (Element it = type; MoreElements.isType(it); it = it.getEnclosingElement()) {
+      isPublic &= it.getModifiers().contains(Modifier.PUBLIC);
+      if (it.getModifiers().contains(Modifier.PRIVATE)) {
+        traits.add(Trait.PRIVATE);
+      }
+      outermost = it;
+    }
+    add(traits, Trait.PUBLIC, isPublic);
+    add(traits, Trait.LOCAL, type.getNestingKind() == NestingKind.LOCAL);
+    add(traits, Trait.GENERIC, !type.getTypeParameters().isEmpty());
+    add(traits, Trait.SEALED, type.getModifiers().contains(Modifier.SEALED));
+    add(traits, Trait.EXTENDS_MOE, extendsRuntime(type, RuntimeTypes.MOE));
+    add(traits, Trait.EXTENDS_LANGUAGE_MODEL, extendsRuntime(type, RuntimeTypes.LANGUAGE_MODEL));
+    add(traits, Trait.SOURCE, outermost instanceof TypeElement topLevel && source.test(topLevel));
+    return traits;
+  }
+
+  private static <E extends Enum<E>> void add(Set<E> traits, E trait, boolean has) {
+    if (has) {
+      traits.add(trait);
+    }
+  }
+
+  private boolean extendsRuntime(TypeElement type, String runtimeType) {
+    TypeElement above = elements.getTypeElement(runtimeType);
+    return above != null
+        && !type.equals(above)
+        && types.isSubtype(types.erasure(type.asType()), types.erasure(above.asType()));
+  }
+
+  private List<Method> methods(TypeElement type, Site site, boolean deep) {
+    List<Method> methods = new ArrayList<>();
+    for (ExecutableElement method : ElementFilter.methodsIn(type.getEnclosedElements())) {
+      methods.add(method(type, method, site, deep));
+    }
+    if (type.getKind() != ElementKind.INTERFACE) {
+      return methods;
+    }
+    for (ExecutableElement method :
+        MoreElements.getLocalAndInheritedMethods(type, types, elements)) {
+      if (!method.getEnclosingElement().equals(type)
+          && method.getModifiers().contains(Modifier.ABSTRACT)
+          && !runtime.declares(method)) {
+        methods.add(method(type, method, site, deep));
+      }
+    }
+    return methods;
+  }
+
+  private Method method(TypeElement type, ExecutableElement method, Site typeSite, boolean deep) {
+    String name = method.getSimpleName().toString();
+    TypeElement from = (TypeElement) method.getEnclosingElement();
+    boolean inherited = !from.equals(type);
+    Site site = typeSite.then(signature(method));
+    // What is inherited is reported on the type that inherits it.
+    List<Mark> marks = List.of();
+    if (!inherited) {
+      places.add(site, Place.of(method));
+      marks = annotations.read(method, site);
+    }
+    Set<MethodTrait> traits = EnumSet.noneOf(MethodTrait.class);
+    add(traits, MethodTrait.ABSTRACT, method.getModifiers().contains(Modifier.ABSTRACT));
+    add(traits, MethodTrait.INHERITED, inherited);
+    add(
+        traits,
+        MethodTrait.PARAMETERS,
+        !method.getParameters().isEmpty() || !method.getTypeParameters().isEmpty());
+    add(
+        traits,
+        MethodTrait.REDECLARES_RUNTIME,
+        marks.isEmpty() && runtime.redeclared(method, type));
+    Optional<TypeElement> returned = declared(method.getReturnType());
+    Role role = returned.map(this::role).orElse(Role.OTHER);
+    Optional<Declaration> layer =
+        returned
+            .filter(it -> deep && role == Role.MOE_TYPE && !inherited)
+            .map(it -> read(it, false))
+            .filter(it -> it.mark("MoELayer").isPresent());
+    return new Method(
+        name,
+        signature(method),
+        site,
+        traits,
+        name(from).qualified(),
+        returned.map(it -> name(it).nested()).orElseGet(() -> method.getReturnType().toString()),
+        role,
+        layer,
+        runtime.namesake(name),
+        marks);
+  }
+
+  private Role role(TypeElement type) {
+    String name = type.getQualifiedName().toString();
+    if (name.equals(RuntimeTypes.LAYER)) {
+      return Role.LAYER;
+    }
+    if (name.equals(RuntimeTypes.MOE)) {
+      return Role.MOE;
+    }
+    return type.getKind() == ElementKind.INTERFACE && extendsRuntime(type, RuntimeTypes.MOE)
+        ? Role.MOE_TYPE
+        : Role.OTHER;
+  }
+
+  private static Optional<TypeElement> declared(TypeMirror type) {
+    return type instanceof DeclaredType declared
+            && declared.asElement() instanceof TypeElement element
+            && declared.getTypeArguments().isEmpty()
+        ? Optional.of(element)
+        : Optional.empty();
+  }
+
+  static String signature(ExecutableElement method) {
+    return method.getParameters().stream()
+        .map(parameter -> parameter.asType().toString())
+        .collect(Collectors.joining(", ", method.getSimpleName() + "(", ")"));
+  }
+}
