@@ -111,8 +111,8 @@ public enum Problem {
   PRODUCT_TOO_LARGE(
       "TK021",
       "product of sizes too large",
-      "{product} = {value} {unit} exceeds {limit}, the most that {reason}; make one of them"
-          + " smaller"),
+      "{product} = {factors} = {value} {unit} exceeds {limit}, the most that {reason}; make one of"
+          + " them smaller"),
 
   // Not yet.
   OPTIMIZER_NOT_YET(
