@@ -181,7 +181,12 @@ public record Safetensors(
     List<Long> offsets = null;
     for (String key = parser.nextFieldName(); key != null; key = parser.nextFieldName()) {
       switch (key) {
-        case "dtype" -> type = parser.nextTextValue();
+        case "dtype" -> {
+          type = parser.nextTextValue();
+          if (type == null) {
+            throw wrong(path, name + "'s dtype is not a string");
+          }
+        }
         case "shape" -> shape = sizes(path, parser, name + "'s shape");
         case "data_offsets" -> offsets = sizes(path, parser, name + "'s data_offsets");
         default -> throw wrong(path, name + " has an unknown property " + key);

@@ -1,0 +1,199 @@
+package dev.topknot.runtime.program;
+
+import dev.topknot.runtime.Checkpoint;
+import dev.topknot.runtime.CheckpointException;
+import dev.topknot.runtime.Tensor;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Saves an instance to a file and loads it back, after checking that everything fits. */
+final class Checkpoints {
+  private static final String FIRST_MOMENT = "optimizer.m.";
+  private static final String SECOND_MOMENT = "optimizer.v.";
+  private static final String STATE = "carried.state";
+
+  private Checkpoints() {}
+
+  /**
+   * Saves parameters, moments where there are any, and state.
+   *
+   * @param state of training, or null without one
+   * @param batch that the state belongs to
+   */
+  static void save(
+      Path path,
+      Layout layout,
+      Executor executor,
+      Tensor state,
+      int batch,
+      long step,
+      long seed,
+      Map<String, String> extra)
+      throws IOException {
+    Map<String, String> metadata = new LinkedHashMap<>();
+    metadata.put(Checkpoint.FORMAT, Checkpoint.VERSION);
+    metadata.put(Checkpoint.SPEC, layout.spec());
+    metadata.put(Checkpoint.LAYOUT, layout.hash());
+    metadata.put(Checkpoint.STEP, Long.toString(step));
+    metadata.put(Checkpoint.SEED, Long.toString(seed));
+    if (state != null) {
+      metadata.put(Checkpoint.BATCH, Integer.toString(batch));
+    }
+    for (Map.Entry<String, String> entry : extra.entrySet()) {
+      if (entry.getKey().startsWith(Checkpoint.PREFIX)) {
+        throw new IllegalArgumentException(
+            "names that begin with " + Checkpoint.PREFIX + " are taken: " + entry.getKey());
+      }
+      metadata.put(entry.getKey(), entry.getValue());
+    }
+    Map<String, Tensor> tensors = new LinkedHashMap<>();
+    for (Layout.Slice slice : layout.slices()) {
+      tensors.put(slice.name(), executor.parameter(slice));
+    }
+    if (executor.hasMoments()) {
+      for (Layout.Slice slice : layout.slices()) {
+        tensors.put(FIRST_MOMENT + slice.name(), executor.firstMoment(slice));
+      }
+      for (Layout.Slice slice : layout.slices()) {
+        tensors.put(SECOND_MOMENT + slice.name(), executor.secondMoment(slice));
+      }
+    }
+    if (state != null) {
+      tensors.put(STATE, state);
+    }
+    TensorFile.write(path, metadata, tensors);
+  }
+
+  /**
+   * Loads a file into an instance, which is untouched when anything does not fit.
+   *
+   * @param state of training, or null without one; zero afterwards unless the file has it for the
+   *     same batch
+   * @return updates done when the file was saved
+   */
+  static long load(Path path, Layout layout, Executor executor, Tensor state, int batch)
+      throws IOException {
+    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+      Safetensors file = Safetensors.read(path, channel);
+      Checkpoint about = Checkpoint.of(path, file);
+      boolean moments = requireFit(path, layout, file);
+      requireOrder(path, layout, file, about);
+      boolean sameState = state != null && hasState(path, file, state, batch);
+
+      for (Layout.Slice slice : layout.slices()) {
+        read(channel, file, slice.name(), executor.parameter(slice));
+        if (executor.hasMoments()) {
+          readOrZero(
+              channel, file, moments, FIRST_MOMENT + slice.name(), executor.firstMoment(slice));
+          readOrZero(
+              channel, file, moments, SECOND_MOMENT + slice.name(), executor.secondMoment(slice));
+        }
+      }
+      if (state != null) {
+        readOrZero(channel, file, sameState, STATE, state);
+      }
+      return about.step();
+    }
+  }
+
+  /** Checks names, types and shapes, and returns whether there are moments. */
+  private static boolean requireFit(Path path, Layout layout, Safetensors file)
+      throws CheckpointException {
+    boolean moments =
+        file.tensors().keySet().stream()
+            .anyMatch(name -> name.startsWith(FIRST_MOMENT) || name.startsWith(SECOND_MOMENT));
+    Map<String, long[]> expected = new LinkedHashMap<>();
+    for (String prefix : moments ? List.of("", FIRST_MOMENT, SECOND_MOMENT) : List.of("")) {
+      for (Layout.Slice slice : layout.slices()) {
+        expected.put(prefix + slice.name(), slice.shape());
+      }
+    }
+    for (Map.Entry<String, long[]> entry : expected.entrySet()) {
+      Safetensors.Stored stored = file.tensors().get(entry.getKey());
+      String shape = Arrays.toString(entry.getValue());
+      if (stored == null) {
+        throw differs(path, layout, "it lacks " + entry.getKey() + " of shape " + shape);
+      }
+      if (!stored.shape().toString().equals(shape)) {
+        throw differs(
+            path, layout, entry.getKey() + " has shape " + stored.shape() + ", expected " + shape);
+      }
+      if (!stored.type().equals("F32")) {
+        throw differs(path, layout, entry.getKey() + " is " + stored.type() + ", expected F32");
+      }
+    }
+    for (Safetensors.Stored stored : file.tensors().values()) {
+      if (!expected.containsKey(stored.name()) && !stored.name().equals(STATE)) {
+        throw differs(
+            path,
+            layout,
+            "it has "
+                + stored.name()
+                + " of shape "
+                + stored.shape()
+                + ", expected no such tensor");
+      }
+    }
+    return moments;
+  }
+
+  /** Layers of one shape may have changed places; only files of ours can tell. */
+  private static void requireOrder(Path path, Layout layout, Safetensors file, Checkpoint about)
+      throws CheckpointException {
+    if (about.layout().isEmpty() || about.layout().equals(layout.hash())) {
+      return;
+    }
+    List<String> stored = new ArrayList<>(file.tensors().keySet());
+    List<Layout.Slice> slices = layout.slices();
+    for (int i = 0; i < slices.size(); i++) {
+      if (!stored.get(i).equals(slices.get(i).name())) {
+        throw differs(
+            path,
+            layout,
+            "parameter " + i + " is " + stored.get(i) + ", expected " + slices.get(i).name());
+      }
+    }
+    throw differs(path, layout, "its layout is " + about.layout() + ", expected " + layout.hash());
+  }
+
+  private static boolean hasState(Path path, Safetensors file, Tensor state, int batch)
+      throws CheckpointException {
+    Safetensors.Stored stored = file.tensors().get(STATE);
+    if (stored == null || !Integer.toString(batch).equals(file.metadata().get(Checkpoint.BATCH))) {
+      return false;
+    }
+    if (!stored.type().equals("F32") || !stored.shape().equals(List.of(state.size()))) {
+      throw new CheckpointException(
+          String.format(
+              "%s: %s is %s of shape %s, expected F32 of shape [%d]",
+              path, STATE, stored.type(), stored.shape(), state.size()));
+    }
+    return true;
+  }
+
+  private static void readOrZero(
+      FileChannel channel, Safetensors file, boolean present, String name, Tensor tensor)
+      throws IOException {
+    if (present) {
+      read(channel, file, name, tensor);
+    } else {
+      tensor.fill(0);
+    }
+  }
+
+  private static void read(FileChannel channel, Safetensors file, String name, Tensor tensor)
+      throws IOException {
+    TensorFile.read(channel, file.dataStart() + file.tensors().get(name).begin(), tensor);
+  }
+
+  private static CheckpointException differs(Path path, Layout layout, String what) {
+    return new CheckpointException(path + " does not fit " + layout.spec() + ": " + what);
+  }
+}
