@@ -46,10 +46,11 @@ public final class MoEInstance implements MoE {
   private long latestRows = NONE;
 
   private MoEInstance(
-      MoEShape shape, Layout layout, long seed, LayerExecutor executor, BitSet frozen) {
+      MoEShape shape, Layout layout, long seed, long step, LayerExecutor executor, BitSet frozen) {
     this.shape = shape;
     this.layout = layout;
     this.seed = seed;
+    this.step = step;
     this.executor = executor;
     this.instance = new Instance(layout, executor, frozen);
   }
@@ -77,7 +78,7 @@ public final class MoEInstance implements MoE {
     LayerExecutor executor =
         CpuMoEExecutor.open(Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
     Instance.initialised(executor, seed);
-    return new MoEInstance(shape, layout, seed, executor, frozen);
+    return new MoEInstance(shape, layout, seed, 0, executor, frozen);
   }
 
   @Override
@@ -234,7 +235,7 @@ public final class MoEInstance implements MoE {
   @Override
   public MoE inference() {
     return instance.inside(
-        () -> new MoEInstance(shape, layout, seed, executor.inference(), instance.frozen));
+        () -> new MoEInstance(shape, layout, seed, step, executor.inference(), instance.frozen));
   }
 
   @Override

@@ -47,10 +47,16 @@ public final class ModelInstance implements LanguageModel {
   private long tokens;
 
   private ModelInstance(
-      ModelShape shape, Layout layout, long seed, ModelExecutor executor, BitSet frozen) {
+      ModelShape shape,
+      Layout layout,
+      long seed,
+      long step,
+      ModelExecutor executor,
+      BitSet frozen) {
     this.shape = shape;
     this.layout = layout;
     this.seed = seed;
+    this.step = step;
     this.executor = executor;
     this.instance = new Instance(layout, executor, frozen);
     this.layers = instance.layers();
@@ -79,7 +85,7 @@ public final class ModelInstance implements LanguageModel {
     ModelExecutor executor =
         CpuModelExecutor.open(Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
     Instance.initialised(executor, seed);
-    return new ModelInstance(shape, layout, seed, executor, frozen);
+    return new ModelInstance(shape, layout, seed, 0, executor, frozen);
   }
 
   @Override
@@ -111,7 +117,19 @@ public final class ModelInstance implements LanguageModel {
     if (microBatches == 0) {
       executor.keepState();
     }
-    // The gradients are the mean of so many micro-batches: back to their sum, add, the new mean.
+    try {
+      backward();
+    } catch (Throwable t) { // half a gradient is of no use
+      dropMicroBatches();
+      throw t;
+    }
+    losses += loss;
+    tokens += batch.valid();
+    return loss;
+  }
+
+  /** The gradients are the mean of the micro-batches: back to their sum, add, the new mean. */
+  private void backward() {
     if (microBatches > 1) {
       executor.scaleGradients(microBatches);
     }
@@ -121,9 +139,6 @@ public final class ModelInstance implements LanguageModel {
       executor.scaleGradients(1f / microBatches);
     }
     executor.commit();
-    losses += loss;
-    tokens += batch.valid();
-    return loss;
   }
 
   @Override
@@ -139,8 +154,7 @@ public final class ModelInstance implements LanguageModel {
           double norm = executor.norm();
           if (!Double.isFinite(norm)) {
             String culprit = executor.firstNonFinite(true);
-            executor.restoreState();
-            forgetMicroBatches();
+            dropMicroBatches();
             throw new NonFiniteException("the gradient norm", norm, step, culprit);
           }
           executor.update(update, step);
@@ -151,6 +165,12 @@ public final class ModelInstance implements LanguageModel {
           forgetMicroBatches();
           return done;
         });
+  }
+
+  /** As if the micro-batches since the last update had not been. */
+  private void dropMicroBatches() {
+    executor.restoreState();
+    forgetMicroBatches();
   }
 
   private void forgetMicroBatches() {
@@ -259,7 +279,7 @@ public final class ModelInstance implements LanguageModel {
   @Override
   public LanguageModel inference() {
     return instance.inside(
-        () -> new ModelInstance(shape, layout, seed, executor.inference(), instance.frozen));
+        () -> new ModelInstance(shape, layout, seed, step, executor.inference(), instance.frozen));
   }
 
   @Override

@@ -96,8 +96,7 @@ class CheckpointTest {
     ByteBuffer data = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     Tensor value = model.experts().parameters().get(1).value();
     for (int i = 0; i < 16; i++) {
-      assertThat(data.getFloat(8 + length + begin + 4 * i))
-          .isEqualTo(value.get(i / 4, i % 4));
+      assertThat(data.getFloat(8 + length + begin + 4 * i)).isEqualTo(value.get(i / 4, i % 4));
     }
   }
 

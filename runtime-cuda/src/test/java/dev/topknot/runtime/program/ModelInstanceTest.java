@@ -355,6 +355,27 @@ class ModelInstanceTest {
   }
 
   @Test
+  void aFailingBackwardDropsTheMicroBatches() {
+    Exploding.at = 0;
+    try (TinyModel exploding = exploding()) {
+      exploding.accumulate(BATCH);
+      Exploding.at = -1;
+      assertThatExceptionOfType(IllegalStateException.class)
+          .isThrownBy(() -> exploding.accumulate(BATCH))
+          .withMessage("backward failed");
+      assertThatIllegalStateException()
+          .isThrownBy(() -> exploding.update(UPDATE))
+          .withMessageContaining("without a batch");
+      Exploding.at = 0;
+      exploding.train(BATCH, UPDATE);
+      try (TinyModel unharmed = TinyModel.on(Device.cpu(1), 7)) {
+        unharmed.train(BATCH, UPDATE);
+        assertThat(values(exploding)).isEqualTo(values(unharmed));
+      }
+    }
+  }
+
+  @Test
   void tellsASecondThreadThatItIsNotAlone() throws InterruptedException {
     CountDownLatch inside = new CountDownLatch(1);
     CountDownLatch done = new CountDownLatch(1);
@@ -429,6 +450,9 @@ class ModelInstanceTest {
     assertThatIllegalStateException().isThrownBy(() -> serving.parameters().get(0).gradient());
     assertThatIllegalStateException().isThrownBy(() -> serving.words().freeze(true));
     TinyModel third = serving.inference();
+    try (TinyModel fourth = model.inference()) {
+      assertThat(fourth.step()).as("updates of the parameters it got").isEqualTo(1);
+    }
     model.close();
     serving.close();
     serving.close();
@@ -525,7 +549,7 @@ class ModelInstanceTest {
     }
   }
 
-  /** Its backward leaves an infinite gradient in one of the steps. */
+  /** Its backward leaves an infinite gradient in step {@link #at}, or fails if that is negative. */
   private static final class Exploding extends TinyModelCpu {
     static int at;
 
@@ -540,6 +564,9 @@ class ModelInstanceTest {
         @Override
         public void backward(dev.topknot.runtime.cpu.Run run) {
           good.backward(run);
+          if (at < 0) {
+            throw new IllegalStateException("backward failed");
+          }
           if (run.step() + 1 == at) {
             context.gradients().matrix(192, 1, 5).set(0, 3, Float.POSITIVE_INFINITY);
           }
