@@ -5,11 +5,13 @@ import com.google.auto.common.MoreElements;
 import com.google.auto.service.AutoService;
 import dev.topknot.processor.check.GeneratedNames;
 import dev.topknot.processor.check.Rules;
+import dev.topknot.processor.diagnostic.Finding;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.diagnostic.Report;
 import dev.topknot.processor.model.Declaration;
 import dev.topknot.processor.model.Declaration.Trait;
 import dev.topknot.processor.model.Mark;
+import dev.topknot.processor.model.Site;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.read.Places;
@@ -37,6 +39,7 @@ import javax.lang.model.SourceVersion;
 import javax.lang.model.element.Element;
 import javax.lang.model.element.TypeElement;
 import javax.lang.model.util.ElementFilter;
+import javax.tools.Diagnostic;
 
 /** Compiles Topknot's annotated interfaces. */
 @AutoService(Processor.class)
@@ -56,6 +59,8 @@ public final class TopknotProcessor extends AbstractProcessor {
               "Softmax")
           .map(name -> "dev.topknot.dsl." + name)
           .collect(Collectors.toUnmodifiableSet());
+
+  private static final String MODEL = "dev.topknot.dsl.MoEModel";
 
   private final Report report = new Report();
   private final GeneratedNames names = new GeneratedNames();
@@ -98,9 +103,22 @@ public final class TopknotProcessor extends AbstractProcessor {
                 .map(type -> type.getQualifiedName().toString()));
   }
 
-  /** A round: what earlier rounds left, then what is new; the report at its end. */
   @Override
   public boolean process(Set<? extends TypeElement> annotations, RoundEnvironment round) {
+    try {
+      round(annotations, round);
+    } catch (RuntimeException | StackOverflowError | LinkageError e) {
+      // Not even the places are sure here.
+      Finding crash =
+          new Finding(
+              Problem.CRASH, Site.nowhere(), Problem.CRASH.text("this compilation", Essence.of(e)));
+      processingEnv.getMessager().printMessage(Diagnostic.Kind.ERROR, crash.message());
+    }
+    return false;
+  }
+
+  /** A round: what earlier rounds left, then what is new; the report at its end. */
+  private void round(Set<? extends TypeElement> annotations, RoundEnvironment round) {
     places = new Places(processingEnv);
     reader =
         new Reader(
@@ -117,7 +135,6 @@ public final class TopknotProcessor extends AbstractProcessor {
       annotatedTypes(annotations, round).forEach(type -> guarded(type, this::compile));
     }
     report.print(places);
-    return false;
   }
 
   /** The pipeline: read, check, plan, write. */
@@ -172,12 +189,12 @@ public final class TopknotProcessor extends AbstractProcessor {
               ? MoreElements.asType(element)
               : MoreElements.asType(element.getEnclosingElement()));
     }
+    // Messages come in the order of the sources all the same.
+    types.forEach(reader::locate);
     List<TypeElement> layersFirst = new ArrayList<>(types);
     layersFirst.sort(Comparator.comparing(type -> MoreElements.isAnnotationPresent(type, MODEL)));
     return layersFirst;
   }
-
-  private static final String MODEL = "dev.topknot.dsl.MoEModel";
 
   private void defer(TypeElement type, Optional<String> missing) {
     deferred.put(type.getQualifiedName().toString(), missing);

@@ -29,7 +29,8 @@ class ProblemPagesTest {
   private static final Path PAGES = Path.of("../docs/problems");
 
   /** What no source can cause; {@link ProcessorFailuresTest} has their cases. */
-  private static final Set<Problem> WITHOUT_EXAMPLE = Set.of(Problem.CANNOT_WRITE, Problem.CRASH);
+  private static final Set<Problem> WITHOUT_EXAMPLE =
+      Set.of(Problem.LAYER_NOT_COMPILED, Problem.CANNOT_WRITE, Problem.CRASH);
 
   private static final Pattern BLOCK =
       Pattern.compile("```(java|text|sh)\n(.*?)```", Pattern.DOTALL);

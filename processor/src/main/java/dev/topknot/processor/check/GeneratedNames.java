@@ -31,7 +31,7 @@ public final class GeneratedNames {
   public void check(Declaration declaration, Findings findings) {
     SpecName name = declaration.name();
     for (String simple : List.of(name.entry(), name.cpu())) {
-      String generated = qualified(name, simple);
+      String generated = name.inPackage(simple);
       SpecName owner = owners.getOrDefault(generated, name);
       if (sources.contains(generated)) {
         findings.add(Problem.GENERATED_NAME_TAKEN, declaration.site(), name.nested(), generated);
@@ -50,10 +50,6 @@ public final class GeneratedNames {
 
   /** Whether a declaration has its entry class's name for itself. */
   public boolean owns(SpecName name) {
-    return name.equals(owners.get(qualified(name, name.entry())));
-  }
-
-  private static String qualified(SpecName name, String simple) {
-    return name.packageName().isEmpty() ? simple : name.packageName() + "." + simple;
+    return name.equals(owners.get(name.qualifiedEntry()));
   }
 }

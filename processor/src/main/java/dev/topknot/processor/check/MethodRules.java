@@ -79,6 +79,22 @@ final class MethodRules {
     }
   }
 
+  static void compiledType(Declaration declaration, Findings findings) {
+    for (Method method : declaration.layers()) {
+      method
+          .layer()
+          .filter(type -> !type.is(Trait.SOURCE) && !type.is(Trait.COMPILED))
+          .ifPresent(
+              type ->
+                  findings.add(
+                      Problem.LAYER_NOT_COMPILED,
+                      method.site(),
+                      method.signature(),
+                      type.name().qualified(),
+                      type.name().entry()));
+    }
+  }
+
   static void annotated(Declaration declaration, Findings findings) {
     for (Method method : declaration.layers()) {
       if (silent(method) && method.role() != Role.MOE_TYPE && method.namesake().isEmpty()) {

@@ -56,6 +56,7 @@ public final class Rules {
           MethodRules::layersInModelsOnly,
           MethodRules::oneLayer,
           MethodRules::typeOrAnnotation,
+          MethodRules::compiledType,
           MethodRules::annotated,
           MethodRules::annotatedType,
           MethodRules::returnType,

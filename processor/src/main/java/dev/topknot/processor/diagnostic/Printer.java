@@ -5,7 +5,7 @@ import dev.topknot.processor.model.Site;
 /** Knows where places are and prints on them. */
 public interface Printer {
   /** A number that grows with the position in the user's sources, as far as it is known. */
-  int order(Site site);
+  long order(Site site);
 
   /** Whether {@code @SuppressWarnings} around a place names the code. */
   boolean suppressed(Site site, String code);

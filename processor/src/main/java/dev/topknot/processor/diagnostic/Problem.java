@@ -213,6 +213,11 @@ public enum Problem {
       "layer type and layer annotation",
       "{layer} returns {type}, which is a layer already, and has @{annotation} besides; return"
           + " MoE, or remove the annotation"),
+  LAYER_NOT_COMPILED(
+      "TK056",
+      "layer type that was not compiled",
+      "{layer} returns {type}, which comes from another compilation without {entry}; compile it"
+          + " there with the Topknot processor"),
 
   // Methods of an annotated type.
   UNANNOTATED_METHOD(

@@ -40,7 +40,7 @@ public final class Report implements Findings {
   /** Prints everything in the order of the sources and forgets it. */
   public void print(Printer printer) {
     List<Finding> ordered = new ArrayList<>(findings);
-    ordered.sort(Comparator.comparingInt(finding -> printer.order(finding.site())));
+    ordered.sort(Comparator.comparingLong(finding -> printer.order(finding.site())));
     findings.clear();
     for (Finding finding : ordered) {
       if (finding.problem().isError()

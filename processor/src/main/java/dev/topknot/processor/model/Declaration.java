@@ -39,7 +39,9 @@ public record Declaration(
     /** Extends the runtime's LanguageModel. */
     EXTENDS_LANGUAGE_MODEL,
     /** Its source is part of this compilation. */
-    SOURCE
+    SOURCE,
+    /** Its entry class exists. */
+    COMPILED
   }
 
   /** Where the type stands. */

@@ -33,6 +33,11 @@ public record Site(List<String> path) {
     return new Site(longer);
   }
 
+  /** The place of the type around this one. */
+  public Site type() {
+    return new Site(path.subList(0, Math.min(1, path.size())));
+  }
+
   /** The place around this one; absent around a type. */
   public Optional<Site> outer() {
     return path.size() <= 1

@@ -29,6 +29,16 @@ public record SpecName(String packageName, List<String> simpleNames) {
     return "Topknot" + flat();
   }
 
+  /** The generated entry class's qualified name: {@code com.example.TopknotOuter_Inner}. */
+  public String qualifiedEntry() {
+    return inPackage(entry());
+  }
+
+  /** The qualified name of a top-level type beside this one. */
+  public String inPackage(String simpleName) {
+    return packageName.isEmpty() ? simpleName : packageName + "." + simpleName;
+  }
+
   /** The generated CPU programs: {@code TopknotOuter_InnerCpu}. */
   public String cpu() {
     return entry() + "Cpu";
@@ -36,6 +46,6 @@ public record SpecName(String packageName, List<String> simpleNames) {
 
   /** The qualified name: {@code com.example.Outer.Inner}. */
   public String qualified() {
-    return packageName.isEmpty() ? nested() : packageName + "." + nested();
+    return inPackage(nested());
   }
 }

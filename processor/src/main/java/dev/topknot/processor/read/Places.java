@@ -43,9 +43,12 @@ public final class Places implements Printer {
     orders.putIfAbsent(site, orders.size());
   }
 
+  /** By type, in the order in which types were located first, then by what was read within it. */
   @Override
-  public int order(Site site) {
-    return known(site).map(orders::get).orElse(-1);
+  public long order(Site site) {
+    return known(site)
+        .map(it -> ((long) orders.get(it.type()) << Integer.SIZE) + orders.get(it))
+        .orElse(-1L);
   }
 
   @Override

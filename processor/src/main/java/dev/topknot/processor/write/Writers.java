@@ -54,11 +54,7 @@ public final class Writers {
   }
 
   private void write(SpecName name, JavaWriter.Source source, Element root) throws IOException {
-    String qualified =
-        name.packageName().isEmpty()
-            ? source.simpleName()
-            : name.packageName() + "." + source.simpleName();
-    write(filer.createSourceFile(qualified, root), source.text());
+    write(filer.createSourceFile(name.inPackage(source.simpleName()), root), source.text());
   }
 
   private static void write(FileObject file, String text) throws IOException {
