@@ -5,6 +5,7 @@ package dev.topknot.runtime.cpu;
  * the same. Only basic operations on result paths of {@link #exp}, {@link #sigmoid} and {@link
  * #tanh}, so that their bits are the same on every machine. NaN stays NaN.
  */
+@SuppressWarnings("FloatingPointLiteralPrecision") // coefficients as fitted
 public final class VectorMath {
   private static final float LOG2_E = 1.44269504f;
   private static final float LN2_HIGH = 0.693145751953125f;
