@@ -13,7 +13,16 @@ public record Cpu(Workers workers, Gemm gemm) {
   private static final long PANEL_WORK = 4L << 20;
 
   /** Columns or rows below which a panel repeats too much packing of the other operand. */
-  private static final int NARROWEST = 256;
+  private static final int NARROWEST = 64;
+
+  /** Columns or rows of a panel where there are plenty. */
+  private static final int USUAL = 256;
+
+  /** Rows or columns up to which a product takes as long as with fewer: memory is what it needs. */
+  private static final int LIGHTEST = 8;
+
+  /** How many panels there are, or a multiple, so that 2, 4 and 8 threads end together. */
+  private static final int EVEN = 8;
 
   /** A CPU of these parts. */
   public Cpu {
@@ -31,9 +40,10 @@ public record Cpu(Workers workers, Gemm gemm) {
   }
 
   /**
-   * {@link Gemm#multiply} spread over the workers in panels of rows or of columns of C, whichever
-   * are more. The panels depend on m, n and k only, so the result has the same bits for any number
-   * of threads. Not to be called from inside a task.
+   * {@link Gemm#multiply} spread over the workers in panels of rows or of columns of C: whichever
+   * are more, but rather of columns where B is transposed, since every panel of rows packs all of B
+   * again. The panels depend on m, n and k only, so the result has the same bits for any number of
+   * threads. Not to be called from inside a task.
    */
   public void multiplyParallel(
       boolean transposeA,
@@ -53,9 +63,9 @@ public record Cpu(Workers workers, Gemm gemm) {
       long cAt,
       int ldc) {
     GemmBounds.check(transposeA, transposeB, m, n, k, a, aAt, lda, b, bAt, ldb, c, cAt, ldc);
-    boolean byRows = m > n;
+    boolean byRows = transposeB ? m / 4 > n : m > n;
     int length = byRows ? m : n;
-    int panel = panel(m, n, k);
+    int panel = panel(length, byRows ? n : m, k);
     if (panel >= length) {
       gemm.multiply(
           transposeA, transposeB, m, n, k, alpha, a, aAt, lda, b, bAt, ldb, beta, c, cAt, ldc);
@@ -160,10 +170,23 @@ public record Cpu(Workers workers, Gemm gemm) {
         });
   }
 
-  /** The height or width of a panel, a multiple of 32; what remains makes the last one. */
-  static int panel(int m, int n, int k) {
-    long perLine = Math.max(1, (long) Math.min(m, n) * k);
-    long lines = Math.max(NARROWEST, (PANEL_WORK + perLine - 1) / perLine);
-    return (int) Math.min(Integer.MAX_VALUE - 31, lines + 31) & -32;
+  /**
+   * The height or width of a panel, a multiple of 16 where there is more than one; what remains
+   * makes the last one.
+   *
+   * @param length rows or columns to divide
+   * @param across the other size of C
+   */
+  static int panel(int length, int across, int k) {
+    long perLine = Math.max(1, (long) Math.max(across, LIGHTEST) * k);
+    long most = length / Math.max(NARROWEST, (PANEL_WORK + perLine - 1) / perLine);
+    if (most < 2) {
+      return Math.max(1, length);
+    }
+    long panels =
+        most < EVEN
+            ? Long.highestOneBit(most)
+            : Math.max(EVEN, Math.min(most, length / USUAL) / EVEN * EVEN);
+    return (int) (((length + panels - 1) / panels + 15) & -16);
   }
 }

@@ -254,10 +254,15 @@ class GemmTest {
 
   @Test
   void panelsAreSensible() {
-    assertThat(Cpu.panel(32, 2048, 512)).isEqualTo(256);
-    assertThat(Cpu.panel(640, 10_000, 512)).isEqualTo(256);
-    assertThat(Cpu.panel(10_000, 512, 640)).isEqualTo(256);
-    assertThat(Cpu.panel(1, 1, 0)).isGreaterThan(1);
+    assertThat(Cpu.panel(2048, 32, 512)).isEqualTo(256);
+    assertThat(Cpu.panel(640, 512, 2048)).isEqualTo(80);
+    assertThat(Cpu.panel(640, 128, 512)).isEqualTo(80);
+    assertThat(Cpu.panel(10_000, 512, 640)).isEqualTo(320);
+    assertThat(Cpu.panel(10_000, 1, 512)).isEqualTo(1264);
+    assertThat(Cpu.panel(100, 100, 100)).isEqualTo(100);
+    assertThat(Cpu.panel(1, 1, 0)).isEqualTo(1);
+    assertThat(Cpu.panel(0, 0, 0)).isEqualTo(1);
+    assertThat(Cpu.panel(Integer.MAX_VALUE, 1, 1)).isBetween(1 << 18, Integer.MAX_VALUE);
   }
 
   private static Matrix fill(int offset, int count, Random random) {
