@@ -7,6 +7,7 @@ import dev.topknot.processor.model.Declaration.MethodTrait;
 import dev.topknot.processor.model.Declaration.Role;
 import dev.topknot.processor.model.Declaration.Trait;
 import dev.topknot.processor.model.Mark;
+import dev.topknot.processor.model.RuntimeTypes;
 import dev.topknot.processor.model.Site;
 import dev.topknot.processor.model.SpecName;
 import java.util.ArrayDeque;

@@ -1,5 +1,6 @@
 package dev.topknot.processor.read;
 
+import dev.topknot.processor.model.RuntimeTypes;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;

@@ -1,6 +1,7 @@
 package dev.topknot.processor.write.java;
 
 import com.palantir.javapoet.ClassName;
+import dev.topknot.processor.model.RuntimeTypes;
 
 /** The runtime's types by name; the processor does not depend on the runtime. */
 final class RuntimeNames {
@@ -34,15 +35,15 @@ final class RuntimeNames {
   private RuntimeNames() {}
 
   private static ClassName runtime(String name) {
-    return ClassName.get("dev.topknot.runtime", name);
+    return ClassName.get(RuntimeTypes.PACKAGE, name);
   }
 
   private static ClassName program(String name) {
-    return ClassName.get("dev.topknot.runtime.program", name);
+    return ClassName.get(RuntimeTypes.PROGRAM, name);
   }
 
   /** A type of the CPU device: an op's class, or what ops are built with. */
   static ClassName cpu(String name) {
-    return ClassName.get("dev.topknot.runtime.cpu", name);
+    return ClassName.get(RuntimeTypes.CPU, name);
   }
 }
