@@ -1,0 +1,178 @@
+package dev.topknot.runtime.cpu;
+
+/**
+ * Runs a {@link Perceptron} over rows sorted by expert: gathers the rows of a panel, computes them
+ * while they are in cache, and spreads panels over the workers, largest first. Work is proportional
+ * to the slots in use: an expert without rows costs nothing but the zeroes of its gradient.
+ */
+final class Routed {
+  private final Workers workers;
+  private final Perceptron perceptron;
+  private final int experts;
+  private final int k;
+  private final int width;
+  private final Panels panels;
+  private final int[] offsets;
+  private final int[] tokenOf;
+  private final int[] slotOf;
+  private final float[] gates;
+  private final float[] gateOf;
+  private final float[] dGateOf;
+  private final float[][] tiles;
+  private final int[] idle;
+
+  /**
+   * Experts whose gradient this op left at zero, so that it need not be zeroed again. Whoever else
+   * writes there is noticed by a few probes of each matrix: enough for a fill, a copy or a load,
+   * not for a single element set by hand.
+   */
+  private final boolean[] zero;
+
+  private final Workers.Task forwardTask = this::forwardPanel;
+  private final Workers.Task backwardTask = this::backwardPanel;
+  private final Workers.Task gradientTask = this::gradientPanel;
+  private final Workers.Task zeroTask = this::zeroExpert;
+
+  // Of the running call.
+  private Matrix x;
+  private Matrix dy;
+  private int pass;
+  private float beta;
+
+  Routed(Cpu cpu, int tokens, int experts, int k, Perceptron perceptron) {
+    this.workers = cpu.workers();
+    this.perceptron = perceptron;
+    this.experts = experts;
+    this.k = k;
+    this.width = perceptron.width;
+    int slots = Math.multiplyExact(tokens, k);
+    panels = new Panels(experts, slots, Panels.HEIGHT);
+    offsets = new int[experts + 1];
+    tokenOf = new int[slots];
+    slotOf = new int[slots];
+    gates = new float[slots];
+    gateOf = new float[slots];
+    dGateOf = new float[slots];
+    tiles = perceptron.newTiles(cpu);
+    idle = new int[experts];
+    zero = new boolean[experts];
+  }
+
+  /** Every slot's output, from its token's row of x; the perceptron knows the other operands. */
+  void forward(Run run, Matrix x, Ints offsets, Ints rows) {
+    this.x = x;
+    route(run, offsets, rows);
+    workers.parallel(panels.count(), forwardTask);
+    this.x = null;
+  }
+
+  /** Gradients of every slot's input, of every gate value and of the weights. */
+  void backward(
+      Run run,
+      Matrix x,
+      Matrix dy,
+      Ints offsets,
+      Ints rows,
+      Ints slots,
+      Matrix gates,
+      Matrix dGates) {
+    this.x = x;
+    this.dy = dy;
+    beta = run.beta();
+    int pairs = route(run, offsets, rows);
+    slots.read(0, slotOf, 0, pairs);
+    gates.read(0, this.gates, 0, pairs);
+    for (int p = 0; p < pairs; p++) {
+      gateOf[slotOf[p]] = this.gates[p];
+    }
+    perceptron.gates = gateOf;
+    perceptron.dGates = dGateOf;
+    workers.parallel(panels.count(), backwardTask);
+    for (int p = 0; p < pairs; p++) {
+      this.gates[p] = dGateOf[slotOf[p]];
+    }
+    dGates.write(0, this.gates, 0, pairs);
+    for (pass = 0; pass < perceptron.gradientPasses(); pass++) {
+      workers.parallel(panels.count(), gradientTask);
+    }
+    zeroIdle();
+    this.x = null;
+    this.dy = null;
+  }
+
+  private int route(Run run, Ints offsets, Ints rows) {
+    int pairs = run.valid() * k;
+    offsets.read(0, this.offsets, 0, experts + 1);
+    rows.read(0, tokenOf, 0, pairs);
+    panels.cut(this.offsets, experts);
+    return pairs;
+  }
+
+  private void forwardPanel(int panel, int worker) {
+    int first = panels.first(panel);
+    int rows = panels.rows(panel);
+    gather(x, perceptron.in, first, rows, tiles[worker]);
+    perceptron.forward(panels.expert(panel), first, rows, worker);
+  }
+
+  private void backwardPanel(int panel, int worker) {
+    int first = panels.first(panel);
+    int rows = panels.rows(panel);
+    gather(x, perceptron.in, first, rows, tiles[worker]);
+    gather(dy, perceptron.dy, first, rows, tiles[worker]);
+    perceptron.backward(panels.expert(panel), first, rows, worker);
+  }
+
+  private void gradientPanel(int panel, int worker) {
+    perceptron.gradient(pass, panels, panel, beta, worker);
+  }
+
+  /** Copies the rows of the tokens of slots {@code first} to {@code first + rows} together. */
+  private void gather(Matrix from, Matrix to, int first, int rows, float[] tile) {
+    int step = Perceptron.tileRows(width);
+    for (int done = 0; done < rows; done += step) {
+      int count = Math.min(step, rows - done);
+      int slot = first + done;
+      for (int i = 0; i < count; i++) {
+        from.read((long) tokenOf[slot + i] * width, tile, i * width, width);
+      }
+      to.write((long) slot * width, tile, 0, count * width);
+    }
+  }
+
+  /** Lets the gradients of experts nobody chose read zero, unless they are added to. */
+  private void zeroIdle() {
+    int count = 0;
+    for (int e = 0; e < experts; e++) {
+      if (offsets[e + 1] > offsets[e]) {
+        zero[e] = false;
+      } else if (beta == 0 && !(zero[e] && probesZero(e))) {
+        idle[count++] = e;
+        zero[e] = true;
+      }
+    }
+    workers.parallel(count, zeroTask);
+  }
+
+  private void zeroExpert(int task, int worker) {
+    for (Matrix gradient : perceptron.weightGradients()) {
+      long size = gradient.size() / experts;
+      gradient.zero(idle[task] * size, size);
+    }
+  }
+
+  private boolean probesZero(int expert) {
+    for (Matrix gradient : perceptron.weightGradients()) {
+      long rows = gradient.rows() / experts;
+      long columns = gradient.columns();
+      long from = expert * rows;
+      if (gradient.get(from, 0) != 0
+          || gradient.get(from + rows / 3, columns / 3) != 0
+          || gradient.get(from + rows * 2 / 3, columns * 2 / 3) != 0
+          || gradient.get(from + rows - 1, columns - 1) != 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+}
