@@ -1,0 +1,80 @@
+package dev.topknot.runtime.cpu;
+
+/** The choice of a token's experts and their weights, on one row of logits. */
+final class Selection {
+  private Selection() {}
+
+  /**
+   * Writes the indices of the k largest of {@code row[0..n)} in falling order to {@code
+   * chosen[at..]}; of equal values the lower index comes first. Indices are distinct whatever the
+   * row holds, NaN included.
+   */
+  static void largest(float[] row, int n, int k, int[] chosen, int at) {
+    for (int i = 0; i < k; i++) {
+      insert(row, i, chosen, at, at + i);
+    }
+    int last = at + k - 1;
+    float least = row[chosen[last]];
+    for (int i = k; i < n; i++) {
+      if (row[i] > least) {
+        insert(row, i, chosen, at, last);
+        least = row[chosen[last]];
+      }
+    }
+  }
+
+  private static void insert(float[] row, int i, int[] chosen, int from, int place) {
+    float value = row[i];
+    int to = place;
+    for (; to > from && value > row[chosen[to - 1]]; to--) {
+      chosen[to] = chosen[to - 1];
+    }
+    chosen[to] = i;
+  }
+
+  /** The index of the (k + 1)-th largest, k &lt; n: the largest that is not among the chosen. */
+  static int next(float[] row, int n, int k, int[] chosen, int at) {
+    int best = -1;
+    for (int i = 0; i < n; i++) {
+      if ((best < 0 || row[i] > row[best]) && !contains(chosen, at, k, i)) {
+        best = i;
+      }
+    }
+    return best;
+  }
+
+  private static boolean contains(int[] chosen, int at, int k, int i) {
+    for (int j = at; j < at + k; j++) {
+      if (chosen[j] == i) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Writes the softmax over the chosen entries of a row to {@code gates[at..]}. */
+  static void softmax(float[] row, int k, int[] chosen, float[] gates, int at) {
+    double largest = row[chosen[at]];
+    double sum = 0;
+    for (int j = at; j < at + k; j++) {
+      sum += Math.exp(row[chosen[j]] - largest);
+    }
+    for (int j = at; j < at + k; j++) {
+      gates[j] = (float) (Math.exp(row[chosen[j]] - largest) / sum);
+    }
+  }
+
+  /**
+   * The gradient of the chosen logits through their softmax, in place: from dL/dG in {@code d[..k)}
+   * to G·(dL/dG − Σ G·dL/dG).
+   */
+  static void softmaxSlope(int k, float[] gates, int at, float[] d) {
+    float sum = 0;
+    for (int j = 0; j < k; j++) {
+      sum += gates[at + j] * d[j];
+    }
+    for (int j = 0; j < k; j++) {
+      d[j] = gates[at + j] * (d[j] - sum);
+    }
+  }
+}
