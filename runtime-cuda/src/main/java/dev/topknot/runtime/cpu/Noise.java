@@ -128,6 +128,20 @@ public final class Noise {
   }
 
   /**
+   * Of the numbers that {@link #normals} makes, number {@code index} and those that share its
+   * counter, at their places in {@code out[0..count)}.
+   */
+  static void normalsAt(
+      long seed, int step, int token, int stream, int index, float[] out, int count) {
+    Objects.checkIndex(index, count);
+    int[] words = new int[4];
+    int first = index & -4;
+    Philox.generate(step, token, first / 4, stream, seed, words);
+    boxMuller(words[0], words[1], out, first, count);
+    boxMuller(words[2], words[3], out, first + 2, count);
+  }
+
+  /**
    * Uniform numbers of index 0 to {@code count - 1}: odd multiples of 2^-24, each word's upper 23
    * bits and a half, so strictly between 0 and 1 and symmetric.
    *

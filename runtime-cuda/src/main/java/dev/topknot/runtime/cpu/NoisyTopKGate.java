@@ -337,7 +337,6 @@ public final class NoisyTopKGate {
     noisy.read((long) t * experts, r.h, 0, experts);
     r.deviation();
     Arrays.fill(r.dSigma, 0);
-    Noise.normals(run.seed(), run.step(), run.firstToken() + t, stream, r.xi, 0, experts);
     if (loadFlows) {
       int next = Selection.next(r.h, experts, k, chosen, t * k);
       r.distances(t, next);
@@ -354,11 +353,11 @@ public final class NoisyTopKGate {
         ofChosen += r.dClean[chosen[j]];
       }
       // the threshold of the chosen is the next in line, that of the others the last chosen
-      r.addNoisy(next, (float) -ofChosen);
+      r.addNoisy(t, next, (float) -ofChosen);
       r.choice[k - 1] -= (float) (all - ofChosen);
     }
     for (int j = 0; j < k; j++) {
-      r.addNoisy(chosen[t * k + j], r.choice[j]);
+      r.addNoisy(t, chosen[t * k + j], r.choice[j]);
     }
     VectorMath.sigmoid(r.raw, 0, r.raw, 0, experts);
     for (int i = 0; i < experts; i++) {
@@ -421,8 +420,9 @@ public final class NoisyTopKGate {
       }
     }
 
-    /** Adds a gradient of one entry of H = clean + ξσ. */
-    void addNoisy(int i, float d) {
+    /** Adds a gradient of one entry of H = clean + ξσ; draws its ξ again. */
+    void addNoisy(int t, int i, float d) {
+      Noise.normalsAt(run.seed(), run.step(), run.firstToken() + t, stream, i, xi, experts);
       dClean[i] += d;
       dSigma[i] += d * xi[i];
     }
