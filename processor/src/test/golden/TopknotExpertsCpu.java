@@ -334,7 +334,6 @@ final class TopknotExpertsCpu extends CpuMoE {
    * out                      workspace  [2560, 128], steps 2 to 3
    * clean                    workspace  [640, 64], steps 0 to 0
    * gateWeights              parameters [64, 128]
-   * noiseWeights             parameters [64, 128]
    * w1                       parameters [16384, 128]
    * w2                       parameters [8192, 256]
    * gathered                 workspace  [2560, 128], steps 2 to 2
@@ -382,8 +381,6 @@ final class TopknotExpertsCpu extends CpuMoE {
 
     private final Matrix gateWeights;
 
-    private final Matrix noiseWeights;
-
     private final Matrix w1;
 
     private final Matrix w2;
@@ -409,7 +406,6 @@ final class TopknotExpertsCpu extends CpuMoE {
       out = context.workspace().matrix(983_040L, 2_560L, 128L);
       clean = context.workspace().matrix(0L, 640L, 64L);
       gateWeights = context.parameters().matrix(0L, 64L, 128L);
-      noiseWeights = context.parameters().matrix(8_192L, 64L, 128L);
       w1 = context.parameters().matrix(16_384L, 16_384L, 128L);
       w2 = context.parameters().matrix(2_113_536L, 8_192L, 256L);
       gathered = context.workspace().matrix(655_360L, 2_560L, 128L);

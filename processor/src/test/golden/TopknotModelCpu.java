@@ -885,7 +885,6 @@ final class TopknotModelCpu extends CpuModel {
    * out                      workspace  [2560, 128], steps 5 to 6
    * clean                    workspace  [640, 64], steps 3 to 3
    * gateWeights              parameters [64, 128]
-   * noiseWeights             parameters [64, 128]
    * w1                       parameters [16384, 128]
    * w2                       parameters [8192, 256]
    * gathered                 workspace  [2560, 128], steps 5 to 5
@@ -941,8 +940,6 @@ final class TopknotModelCpu extends CpuModel {
 
     private final Matrix gateWeights;
 
-    private final Matrix noiseWeights;
-
     private final Matrix w1;
 
     private final Matrix w2;
@@ -973,7 +970,6 @@ final class TopknotModelCpu extends CpuModel {
       out = context.workspace().matrix(983_040L, 2_560L, 128L);
       clean = context.workspace().matrix(0L, 640L, 64L);
       gateWeights = context.parameters().matrix(1_411_584L, 64L, 128L);
-      noiseWeights = context.parameters().matrix(1_419_776L, 64L, 128L);
       w1 = context.parameters().matrix(1_427_968L, 16_384L, 128L);
       w2 = context.parameters().matrix(3_525_120L, 8_192L, 256L);
       gathered = context.workspace().matrix(655_360L, 2_560L, 128L);
@@ -1303,7 +1299,6 @@ final class TopknotModelCpu extends CpuModel {
    * out                      workspace  [4, 128], steps 5 to 6
    * clean                    workspace  [1, 64], steps 3 to 3
    * gateWeights              parameters [64, 128]
-   * noiseWeights             parameters [64, 128]
    * w1                       parameters [16384, 128]
    * w2                       parameters [8192, 256]
    * gathered                 workspace  [4, 128], steps 5 to 5
@@ -1359,8 +1354,6 @@ final class TopknotModelCpu extends CpuModel {
 
     private final Matrix gateWeights;
 
-    private final Matrix noiseWeights;
-
     private final Matrix w1;
 
     private final Matrix w2;
@@ -1391,7 +1384,6 @@ final class TopknotModelCpu extends CpuModel {
       out = context.workspace().matrix(1_536L, 4L, 128L);
       clean = context.workspace().matrix(0L, 1L, 64L);
       gateWeights = context.parameters().matrix(1_411_584L, 64L, 128L);
-      noiseWeights = context.parameters().matrix(1_419_776L, 64L, 128L);
       w1 = context.parameters().matrix(1_427_968L, 16_384L, 128L);
       w2 = context.parameters().matrix(3_525_120L, 8_192L, 256L);
       gathered = context.workspace().matrix(1_024L, 4L, 128L);

@@ -97,13 +97,13 @@ final class MoELowering {
     }
     NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
     balance(op, out, b);
+    if (!training()) { // which has laid out the noise's weights before
+      b.forward(op.infer(ends.x(), gateWeights, clean, out));
+      return () -> {};
+    }
     NoisyTopKGateOp.Weights weights =
         new NoisyTopKGateOp.Weights(
             gateWeights, gateParameter("noiseWeights", "noise.weight", n, b));
-    if (!training()) {
-      b.forward(op.infer(ends.x(), weights, clean, out));
-      return () -> {};
-    }
     NoisyTopKGateOp.Kept kept =
         new NoisyTopKGateOp.Kept(clean, b.work("raw", tokens, n), b.work("noisy", tokens, n));
     Buffer dRaw = b.work("dRaw", tokens, n);

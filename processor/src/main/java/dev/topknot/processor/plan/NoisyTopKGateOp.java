@@ -76,12 +76,12 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
         write(weights.noise.gradient()));
   }
 
-  Call infer(Buffer x, Weights weights, Buffer clean, GateBuffers out) {
+  Call infer(Buffer x, Buffer gateWeights, Buffer clean, GateBuffers out) {
     return Call.of(
             this,
             "infer",
             read(x),
-            read(weights.gate),
+            read(gateWeights),
             write(clean),
             write(out.chosen()),
             write(out.gates()),

@@ -5,7 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Lays out the parameter arena; every program asks for the same parameters. */
+/** Lays out the parameter arena. Training, planned first, asks for every parameter. */
 final class Parameters {
   private final Map<String, Slot> slots = new LinkedHashMap<>();
   private long size;
