@@ -50,8 +50,7 @@ class ModelOpsTest {
         op.backward(rig.run, inputs, rig.rows(dy), dWeight);
 
         Close.check("y", y, valid, reference.y());
-        Close.check(
-            "dWeight", dWeight, reference.backward(dy.resized(valid)).get("weights"));
+        Close.check("dWeight", dWeight, reference.backward(dy.resized(valid)).get("weights"));
       }
     }
   }
@@ -200,7 +199,9 @@ class ModelOpsTest {
     }
   }
 
-  /** The mask as it is specified: a value is kept where its uniform number is not below the rate. */
+  /**
+   * The mask as it is specified: a value is kept where its uniform number is not below the rate.
+   */
   private static Matrix keep(int tokens, int width, float dropout, int layer) {
     Matrix keep = Matrix.zeros(tokens, width);
     int stream = Noise.stream(layer, Noise.Purpose.DROPOUT, 0);
@@ -321,8 +322,7 @@ class ModelOpsTest {
     Matrix dy = draw.normal(tokens, units, 1).rounded();
     Matrix weight = draw.weights(units, width).rounded();
     try (OpRig rig = new OpRig(2, tokens, tokens)) {
-      Dense op =
-          new Dense(rig.context, "", tokens, width, units, ActivationFunction.IDENTITY);
+      Dense op = new Dense(rig.context, "", tokens, width, units, ActivationFunction.IDENTITY);
       dev.topknot.runtime.cpu.Matrix xOp = rig.rows(x);
       dev.topknot.runtime.cpu.Matrix w = rig.buffers.floats(weight);
       dev.topknot.runtime.cpu.Matrix y = rig.rows(units);

@@ -221,6 +221,11 @@ public final class Matrix {
     return new Matrix(rows, columns, Arrays.stream(data).map(function).toArray());
   }
 
+  /** Every value rounded to the nearest float. */
+  public Matrix rounded() {
+    return map(value -> (float) value);
+  }
+
   /** The sum of every column, as one row. */
   public Matrix columnSums() {
     Matrix result = zeros(1, columns);

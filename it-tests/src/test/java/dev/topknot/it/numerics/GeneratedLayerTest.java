@@ -1,0 +1,263 @@
+package dev.topknot.it.numerics;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Gating;
+import dev.topknot.it.reference.Adam;
+import dev.topknot.it.reference.Draw;
+import dev.topknot.it.reference.Expert;
+import dev.topknot.it.reference.Gradients;
+import dev.topknot.it.reference.Matrix;
+import dev.topknot.it.reference.MoE;
+import dev.topknot.it.reference.Pass;
+import dev.topknot.it.reference.Training;
+import dev.topknot.runtime.Balance;
+import dev.topknot.runtime.Device;
+import dev.topknot.runtime.Tensor;
+import dev.topknot.runtime.Update;
+import dev.topknot.runtime.cpu.Noise;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Layers as the processor generates them against the reference, through the public interface. */
+class GeneratedLayerTest {
+  private static final long SEED = 7;
+
+  /** Makes a layer. */
+  private interface Opener {
+    dev.topknot.runtime.MoE on(Device device, long seed);
+  }
+
+  /** A generated layer, what it was generated from, and the rows it is given. */
+  private record Generated(Opener opener, LayerCase c) {
+    @Override
+    public String toString() {
+      return c.toString();
+    }
+  }
+
+  static Stream<Generated> layers() {
+    Gating noisy = Gating.NOISY_TOP_K;
+    return Stream.of(
+        layer(
+            TopknotSpecs_OneToken::on,
+            new LayerCase(1, 1, 8, 2, 1, 12, ActivationFunction.RELU, Gating.SOFTMAX_TOP_K)),
+        layer(
+            TopknotSpecs_Seven::on,
+            new LayerCase(7, 5, 40, 5, 2, 24, ActivationFunction.RELU, noisy)),
+        layer(
+            TopknotSpecs_Wide::on,
+            new LayerCase(33, 33, 512, 5, 3, 40, ActivationFunction.GELU, noisy)),
+        layer(
+            TopknotSpecs_Many::on,
+            new LayerCase(33, 20, 8, 4096, 4, 2, ActivationFunction.SWIGLU, noisy)),
+        layer(
+            TopknotSpecs_ManyWide::on,
+            new LayerCase(7, 7, 512, 4096, 2, 2, ActivationFunction.TANH, Gating.TOP_K)),
+        layer(
+            TopknotSpecs_SixtyFour::on,
+            new LayerCase(33, 33, 40, 64, 4, 17, ActivationFunction.SIGMOID, Gating.SOFTMAX_TOP_K)),
+        layer(
+            TopknotSpecs_Both::on,
+            new LayerCase(33, 30, 8, 2, 2, 5, ActivationFunction.IDENTITY, noisy)));
+  }
+
+  private static Generated layer(Opener opener, LayerCase c) {
+    return new Generated(opener, c);
+  }
+
+  @ParameterizedTest
+  @MethodSource("layers")
+  void forwardAndBackward(Generated generated) {
+    LayerCase c = generated.c();
+    Device device = Device.cpu(2);
+    Matrix x = new Draw(c.seed()).normal(c.valid(), c.width(), 1).rounded();
+    Matrix dy = new Draw(c.seed() + 1).normal(c.valid(), c.width(), 1).rounded();
+    try (dev.topknot.runtime.MoE layer = generated.opener().on(device, SEED);
+        Tensor xs = Values.tensor(device, x);
+        Tensor ys = Values.poisoned(device, c.valid(), c.width());
+        Tensor dys = Values.tensor(device, dy);
+        Tensor dxs = Values.poisoned(device, c.valid(), c.width())) {
+      Values.draw(layer.parameters(), SEED);
+      Values.poisonGradients(layer.parameters());
+      MoE moe = reference(c, Values.values(layer.parameters()));
+      MoE.Forward reference = moe.forward(x, noise(c, 0));
+
+      layer.forward(xs, ys);
+      Balance balance = layer.balance();
+      assertThat(balance.tokens()).isEqualTo(counts(reference.gate().chosen(), c.experts()));
+      Close.check("y", Values.matrix(ys), reference.y());
+      Close.check(
+          "importance", Matrix.row(balance.importance()), Matrix.row(reference.importance()));
+      Close.check("load", Matrix.row(balance.load()), Matrix.row(reference.load()));
+
+      layer.backward(dys, dxs);
+      Gradients gradients = reference.backward(dy);
+      Close.check("dx", Values.matrix(dxs), gradients.x());
+      checkGradients(c, Values.gradients(layer.parameters()), gradients);
+
+      // A second forward draws noise of its own; its gradients are added.
+      layer.forward(xs, ys);
+      layer.accumulate(dys, dxs);
+      Gradients more = moe.forward(x, noise(c, c.tokens())).backward(dy);
+      Close.check("dx", Values.matrix(dxs), more.x());
+      checkGradients(c, Values.gradients(layer.parameters()), sum(gradients, more));
+
+      layer.infer(xs, ys);
+      Close.check("inferred y", Values.matrix(ys), moe.forward(x, null).y());
+      update(layer);
+    }
+  }
+
+  /** One step of Adam with the layer's own gradients, clipped. */
+  private static void update(dev.topknot.runtime.MoE layer) {
+    Map<String, Matrix> before = Values.values(layer.parameters());
+    Map<String, Matrix> gradients = Values.gradients(layer.parameters());
+    double norm = Training.globalNorm(gradients.values());
+    Update update = Update.of(0.01).withClip(norm / 3);
+    double actualNorm = layer.update(update);
+
+    Close.check("norm", Matrix.row(actualNorm), Matrix.row(norm));
+    double factor = Training.clippingFactor(gradients.values(), update.clip());
+    Values.values(layer.parameters())
+        .forEach(
+            (name, value) -> {
+              Matrix expected = before.get(name);
+              new Adam(0.9, 0.999, 1e-8, expected.rows(), expected.columns())
+                  .step(expected, gradients.get(name).scaled(factor), update.rate());
+              Close.check(name, value, expected);
+            });
+    assertThat(layer.step()).isEqualTo(1);
+  }
+
+  static Stream<Generated> singles() {
+    return Stream.of(
+        layer(
+            TopknotSpecs_Single::on,
+            new LayerCase(33, 20, 40, 1, 1, 24, ActivationFunction.RELU, Gating.TOP_K)),
+        layer(
+            TopknotSpecs_SingleGated::on,
+            new LayerCase(7, 7, 8, 1, 1, 65, ActivationFunction.SWIGLU, Gating.TOP_K)));
+  }
+
+  @ParameterizedTest
+  @MethodSource("singles")
+  void oneExpertIsAFeedForwardLayer(Generated generated) {
+    LayerCase c = generated.c();
+    Device device = Device.cpu(2);
+    Matrix x = new Draw(1).normal(c.valid(), c.width(), 1).rounded();
+    Matrix dy = new Draw(2).normal(c.valid(), c.width(), 1).rounded();
+    try (dev.topknot.runtime.MoE layer = generated.opener().on(device, SEED);
+        Tensor xs = Values.tensor(device, x);
+        Tensor ys = Values.poisoned(device, c.valid(), c.width());
+        Tensor dys = Values.tensor(device, dy);
+        Tensor dxs = Values.poisoned(device, c.valid(), c.width())) {
+      Values.draw(layer.parameters(), SEED);
+      Values.poisonGradients(layer.parameters());
+      Map<String, Matrix> values = Values.values(layer.parameters());
+      Pass reference = expert(c, values, 0).forward(x);
+
+      layer.forward(xs, ys);
+      layer.backward(dys, dxs);
+      Close.check("y", Values.matrix(ys), reference.y());
+      Gradients gradients = reference.backward(dy);
+      Close.check("dx", Values.matrix(dxs), gradients.x());
+      Map<String, Matrix> actual = Values.gradients(layer.parameters());
+      assertThat(actual.keySet()).hasSameSizeAs(c.weights());
+      for (String weight : c.weights()) {
+        Close.check("d" + weight, actual.get("experts.0." + weight), gradients.get(weight));
+      }
+      layer.infer(xs, ys);
+      Close.check("inferred y", Values.matrix(ys), reference.y());
+      update(layer);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("layers")
+  void sameBitsForAnyNumberOfThreads(Generated generated) {
+    LayerCase c = generated.c();
+    float[][] one = bits(generated, 1);
+    float[][] two = bits(generated, 2);
+    for (int i = 0; i < one.length; i++) {
+      assertThat(Arrays.equals(one[i], two[i])).as("result %d of %s", i, c).isTrue();
+    }
+  }
+
+  /** Output, input gradient and parameters after two steps. */
+  private static float[][] bits(Generated generated, int threads) {
+    LayerCase c = generated.c();
+    Device device = Device.cpu(threads);
+    Draw draw = new Draw(c.seed());
+    try (dev.topknot.runtime.MoE layer = generated.opener().on(device, SEED);
+        Tensor x = Values.tensor(device, draw.normal(c.valid(), c.width(), 1));
+        Tensor y = Values.poisoned(device, c.valid(), c.width());
+        Tensor dy = Values.tensor(device, draw.normal(c.valid(), c.width(), 1));
+        Tensor dx = Values.poisoned(device, c.valid(), c.width())) {
+      for (int step = 0; step < 2; step++) {
+        layer.forward(x, y);
+        layer.backward(dy, dx);
+        layer.update(Update.of(0.01));
+      }
+      return Stream.concat(
+              Stream.of(y, dx), layer.parameters().stream().map(parameter -> parameter.value()))
+          .map(Values::floats)
+          .toArray(float[][]::new);
+    }
+  }
+
+  private static Matrix noise(LayerCase c, int firstToken) {
+    return c.noisy()
+        ? LayerCase.noise(
+            firstToken, c.valid(), c.experts(), SEED, 0, Noise.stream(0, Noise.Purpose.GATE, 0))
+        : null;
+  }
+
+  private static MoE reference(LayerCase c, Map<String, Matrix> values) {
+    List<Expert> experts =
+        IntStream.range(0, c.experts()).mapToObj(i -> expert(c, values, i)).toList();
+    return c.reference(
+        new LayerCase.Data(
+            null, null, values.get("gate.weight"), values.get("noise.weight"), experts));
+  }
+
+  private static Expert expert(LayerCase c, Map<String, Matrix> values, int i) {
+    return Expert.of(
+        c.activation().name(),
+        c.weights().stream().map(w -> values.get("experts." + i + "." + w)).toList());
+  }
+
+  private static void checkGradients(LayerCase c, Map<String, Matrix> actual, Gradients reference) {
+    Close.check("dGate", actual.get("gate.weight"), reference.get("gateWeights").transposed());
+    if (c.noisy()) {
+      Close.check("dNoise", actual.get("noise.weight"), reference.get("noiseWeights").transposed());
+    }
+    for (String weight : c.weights()) {
+      List<String> names =
+          IntStream.range(0, c.experts()).mapToObj(i -> "experts." + i + "." + weight).toList();
+      Close.check(
+          "d" + weight,
+          LayerCase.stack(names.stream().map(actual::get).toList()),
+          LayerCase.stack(names.stream().map(reference::get).toList()));
+    }
+  }
+
+  private static Gradients sum(Gradients a, Gradients b) {
+    Map<String, Matrix> byName = new HashMap<>();
+    a.byName().forEach((name, g) -> byName.put(name, g.plus(b.get(name))));
+    return new Gradients(a.x().plus(b.x()), byName);
+  }
+
+  private static long[] counts(int[][] chosen, int experts) {
+    long[] counts = new long[experts];
+    Arrays.stream(chosen).flatMapToInt(Arrays::stream).forEach(i -> counts[i]++);
+    return counts;
+  }
+}

@@ -1,0 +1,289 @@
+package dev.topknot.it.numerics;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.topknot.it.reference.Activation;
+import dev.topknot.it.reference.Adam;
+import dev.topknot.it.reference.Draw;
+import dev.topknot.it.reference.Gating;
+import dev.topknot.it.reference.LanguageModel;
+import dev.topknot.it.reference.LanguageModel.FullyConnected;
+import dev.topknot.it.reference.LanguageModel.Input;
+import dev.topknot.it.reference.LanguageModel.Mixed;
+import dev.topknot.it.reference.LanguageModel.Recurrent;
+import dev.topknot.it.reference.LanguageModel.Words;
+import dev.topknot.it.reference.Matrix;
+import dev.topknot.it.reference.Modifiers;
+import dev.topknot.runtime.Batch;
+import dev.topknot.runtime.Device;
+import dev.topknot.runtime.Evaluation;
+import dev.topknot.runtime.Parameter;
+import dev.topknot.runtime.Step;
+import dev.topknot.runtime.Update;
+import dev.topknot.runtime.cpu.Noise;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A model as the processor generates it against the reference, through the public interface. */
+class GeneratedModelTest {
+  private static final long SEED = 11;
+  private static final int BATCH = 3;
+  private static final int TOKENS = 33;
+  private static final int VOCABULARY = 50;
+
+  /** The layers of {@link Specs.Model}, in order. */
+  private static final List<LanguageModel.Layer> LAYERS =
+      List.of(
+          new Words("words", new Modifiers(Activation.IDENTITY, (float) 0.2, false)),
+          new Recurrent("below", new Modifiers(Activation.IDENTITY, (float) 0.1, true)),
+          new Mixed(
+              "experts",
+              Gating.Kind.NOISY_TOP_K,
+              2,
+              (float) 0.01,
+              0.1,
+              0.1,
+              "RELU",
+              new Modifiers(Activation.SIGMOID, (float) 0.1, true)),
+          new Mixed("switched", Gating.Kind.SOFTMAX_TOP_K, 1, 0, 0.1, 0.1, "GELU", Modifiers.NONE),
+          new FullyConnected("wide", Activation.GELU, Modifiers.NONE),
+          new Mixed(
+              "twin",
+              Gating.Kind.TOP_K,
+              1,
+              0,
+              0,
+              0,
+              "TANH",
+              new Modifiers(Activation.IDENTITY, 0, true)),
+          new Recurrent("above", Modifiers.NONE));
+
+  private static final Map<String, Integer> WIDTHS = Map.of("words", 8, "below", 8, "experts", 8);
+
+  private static Batch batch(long seed, int valid) {
+    Draw draw = new Draw(seed);
+    return new Batch(draw.ids(TOKENS, VOCABULARY), draw.ids(TOKENS, VOCABULARY), valid);
+  }
+
+  /** What the model's reference reads in training: noise and masks as they are specified. */
+  private static Input training(Batch batch, State state, int step, int firstToken) {
+    Map<String, Matrix> keep = new HashMap<>();
+    for (int i = 0; i < LAYERS.size(); i++) {
+      LanguageModel.Layer layer = LAYERS.get(i);
+      double dropout = layer.modifiers().dropout();
+      if (dropout > 0) {
+        keep.put(
+            layer.name(), keep(i, step, firstToken, WIDTHS.get(layer.name()), (float) dropout));
+      }
+    }
+    int stream = Noise.stream(2, Noise.Purpose.GATE, 0);
+    Matrix noise = LayerCase.noise(firstToken, TOKENS, 5, SEED, step, stream);
+    return new Input(
+        BATCH,
+        batch.valid(),
+        list(batch.inputs()),
+        list(batch.targets()),
+        state.h,
+        state.c,
+        Map.of("experts", noise),
+        keep,
+        Map.of());
+  }
+
+  private static Matrix keep(int layer, int step, int firstToken, int width, float dropout) {
+    Matrix keep = Matrix.zeros(TOKENS, width);
+    float[] uniform = new float[width];
+    for (int t = 0; t < TOKENS; t++) {
+      int stream = Noise.stream(layer, Noise.Purpose.DROPOUT, 0);
+      Noise.uniforms(SEED, step, firstToken + t, stream, uniform, 0, width);
+      for (int j = 0; j < width; j++) {
+        keep.set(t, j, uniform[j] >= dropout ? 1 : 0);
+      }
+    }
+    return keep;
+  }
+
+  private static Input evaluation(int batch, int[] inputs, int[] targets, int valid, State state) {
+    return new Input(
+        batch, valid, list(inputs), list(targets), state.h, state.c, Map.of(), Map.of(), Map.of());
+  }
+
+  private static List<Integer> list(int[] values) {
+    return Arrays.stream(values).boxed().toList();
+  }
+
+  /** What the LSTMs carry from batch to batch. */
+  private record State(Map<String, Matrix> h, Map<String, Matrix> c) {
+    static final State ZERO = new State(Map.of(), Map.of());
+
+    static State after(LanguageModel.Forward pass, int valid) {
+      Map<String, Matrix> h = new HashMap<>();
+      Map<String, Matrix> c = new HashMap<>();
+      for (String layer : List.of("below", "above")) {
+        h.put(layer, pass.lstm(layer).h(valid));
+        c.put(layer, pass.lstm(layer).c(valid));
+      }
+      return new State(h, c);
+    }
+  }
+
+  private static LanguageModel reference(List<Parameter> parameters) {
+    return new LanguageModel(LAYERS, "next", Values.values(parameters));
+  }
+
+  private static void close(String name, double actual, double reference) {
+    Close.check(name, Matrix.row(actual), Matrix.row(reference));
+  }
+
+  /** Loss, gradients, update and carried state over three batches, one with an unfinished step. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void training(int threads) {
+    try (Specs.Model model = TopknotSpecs_Model.on(Device.cpu(threads), SEED)) {
+      Values.draw(model.parameters(), SEED);
+      Map<String, Adam> adam = new HashMap<>();
+      State state = State.ZERO;
+      int[] valid = {TOKENS, 20, TOKENS};
+      for (int step = 0; step < valid.length; step++) {
+        Batch batch = batch(step, valid[step]);
+        LanguageModel.Forward reference =
+            reference(model.parameters()).forward(training(batch, state, step, 0));
+        Values.poisonGradients(model.parameters());
+
+        close("loss", model.accumulate(batch), reference.softmax().meanLoss());
+        checkBalance(model, reference);
+        Map<String, Matrix> expected = reference.backward();
+        Map<String, Matrix> gradients = Values.gradients(model.parameters());
+        gradients.forEach((name, g) -> Close.check("d" + name, g, expected.get(name)));
+
+        // The optimizer is compared on equal gradients: the device's.
+        Map<String, Matrix> parameters = Values.values(model.parameters());
+        Step done = model.update(Update.of(0.01));
+        close("loss", done.loss(), reference.softmax().meanLoss());
+        assertThat(done.tokens()).isEqualTo(batch.valid());
+        parameters.forEach(
+            (name, p) ->
+                adam.computeIfAbsent(name, n -> new Adam(0.9, 0.999, 1e-8, p.rows(), p.columns()))
+                    .step(p, gradients.get(name), 0.01));
+        Values.values(model.parameters())
+            .forEach((name, p) -> Close.check(name, p, parameters.get(name)));
+        state = State.after(reference, batch.valid());
+      }
+    }
+  }
+
+  private static void checkBalance(Specs.Model model, LanguageModel.Forward reference) {
+    for (String layer : List.of("experts", "switched")) {
+      Close.check(
+          layer + ".importance",
+          Matrix.row(model.balance(layer).importance()),
+          Matrix.row(reference.moe(layer).importance()));
+      Close.check(
+          layer + ".load",
+          Matrix.row(model.balance(layer).load()),
+          Matrix.row(reference.moe(layer).load()));
+    }
+  }
+
+  /** Two micro-batches give the mean of their gradients; the second goes on from the first. */
+  @Test
+  void accumulation() {
+    try (Specs.Model model = TopknotSpecs_Model.on(Device.cpu(2), SEED)) {
+      Values.draw(model.parameters(), SEED);
+      LanguageModel reference = reference(model.parameters());
+      Batch first = batch(1, TOKENS);
+      Batch second = batch(2, 25);
+      LanguageModel.Forward one = reference.forward(training(first, State.ZERO, 0, 0));
+      LanguageModel.Forward two =
+          reference.forward(training(second, State.after(one, TOKENS), 0, TOKENS));
+
+      close("first loss", model.accumulate(first), one.softmax().meanLoss());
+      close("second loss", model.accumulate(second), two.softmax().meanLoss());
+      Map<String, Matrix> of1 = one.backward();
+      Map<String, Matrix> of2 = two.backward();
+      Values.gradients(model.parameters())
+          .forEach(
+              (name, g) ->
+                  Close.check("d" + name, g, of1.get(name).plus(of2.get(name)).scaled(0.5)));
+    }
+  }
+
+  /** Noise and dropout off, state carried from batch to batch, every valid token counted once. */
+  @Test
+  void evaluation() {
+    try (Specs.Model model = TopknotSpecs_Model.on(Device.cpu(2), SEED);
+        dev.topknot.runtime.LanguageModel other = model.inference()) {
+      Values.draw(model.parameters(), SEED);
+      LanguageModel reference = reference(model.parameters());
+      List<Batch> batches = List.of(batch(5, TOKENS), batch(6, 31));
+      double sum = 0;
+      State state = State.ZERO;
+      for (Batch b : batches) {
+        LanguageModel.Forward pass =
+            reference.forward(evaluation(BATCH, b.inputs(), b.targets(), b.valid(), state));
+        sum += pass.softmax().meanLoss() * b.valid();
+        state = State.after(pass, b.valid());
+      }
+      for (dev.topknot.runtime.LanguageModel m : List.of(model, other)) {
+        Evaluation evaluation = m.evaluate(batches);
+        close("loss", evaluation.loss(), sum / (TOKENS + 31));
+        assertThat(evaluation.tokens()).isEqualTo(TOKENS + 31);
+      }
+    }
+  }
+
+  /** At temperature 0 the most probable token follows, and is read in turn. */
+  @Test
+  void generation() {
+    try (Specs.Model model = TopknotSpecs_Model.on(Device.cpu(1), SEED)) {
+      Values.draw(model.parameters(), SEED);
+      LanguageModel reference = reference(model.parameters());
+      int[] prompt = {3, 14, 15};
+      List<Integer> text = new ArrayList<>(list(prompt));
+      for (int i = 0; i < 6; i++) {
+        int[] read = text.stream().mapToInt(Integer::intValue).toArray();
+        Matrix probabilities =
+            reference
+                .forward(evaluation(1, read, new int[read.length], read.length, State.ZERO))
+                .softmax()
+                .probabilities();
+        text.add(largest(probabilities.rows(read.length - 1, read.length).data()));
+      }
+      assertThat(model.generate(prompt, 6, 0).boxed().toList())
+          .isEqualTo(text.subList(prompt.length, text.size()));
+    }
+  }
+
+  private static int largest(double[] values) {
+    int largest = 0;
+    for (int i = 1; i < values.length; i++) {
+      largest = values[i] > values[largest] ? i : largest;
+    }
+    return largest;
+  }
+
+  @Test
+  void sameBitsForAnyNumberOfThreads() {
+    List<float[]> one = bits(1);
+    List<float[]> two = bits(2);
+    for (int i = 0; i < one.size(); i++) {
+      assertThat(Arrays.equals(one.get(i), two.get(i))).as("parameter %d", i).isTrue();
+    }
+  }
+
+  /** The parameters after three steps. */
+  private static List<float[]> bits(int threads) {
+    try (Specs.Model model = TopknotSpecs_Model.on(Device.cpu(threads), SEED)) {
+      for (int step = 0; step < 3; step++) {
+        model.train(batch(step, TOKENS - step), Update.of(0.01).withClip(1));
+      }
+      return model.parameters().stream().map(p -> Values.floats(p.value())).toList();
+    }
+  }
+}

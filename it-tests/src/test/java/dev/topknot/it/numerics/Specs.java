@@ -1,0 +1,136 @@
+package dev.topknot.it.numerics;
+
+import dev.topknot.dsl.Activation;
+import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Dense;
+import dev.topknot.dsl.Dropout;
+import dev.topknot.dsl.Embedding;
+import dev.topknot.dsl.Expert;
+import dev.topknot.dsl.Gating;
+import dev.topknot.dsl.Lstm;
+import dev.topknot.dsl.MoELayer;
+import dev.topknot.dsl.MoEModel;
+import dev.topknot.dsl.Residual;
+import dev.topknot.dsl.Softmax;
+import dev.topknot.runtime.LanguageModel;
+import dev.topknot.runtime.Layer;
+import dev.topknot.runtime.MoE;
+
+/** Layers and models of awkward sizes, compiled by the processor together with these tests. */
+final class Specs {
+  static final double IMPORTANCE = LayerCase.IMPORTANCE_LOSS;
+  static final double LOAD = LayerCase.LOAD_LOSS;
+
+  private Specs() {}
+
+  @MoELayer(
+      experts = 2,
+      k = 1,
+      width = 8,
+      tokens = 1,
+      gating = Gating.SOFTMAX_TOP_K,
+      importanceLoss = IMPORTANCE)
+  @Expert(hidden = 12)
+  interface OneToken extends MoE {}
+
+  @MoELayer(
+      experts = 5,
+      k = 2,
+      width = 40,
+      tokens = 7,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Expert(hidden = 24)
+  interface Seven extends MoE {}
+
+  @MoELayer(
+      experts = 5,
+      k = 3,
+      width = 512,
+      tokens = 33,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Expert(hidden = 40, activation = ActivationFunction.GELU)
+  interface Wide extends MoE {}
+
+  @MoELayer(
+      experts = 4096,
+      k = 4,
+      width = 8,
+      tokens = 33,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Expert(hidden = 2, activation = ActivationFunction.SWIGLU)
+  interface Many extends MoE {}
+
+  @MoELayer(
+      experts = 4096,
+      k = 2,
+      width = 512,
+      tokens = 7,
+      gating = Gating.TOP_K,
+      importanceLoss = IMPORTANCE)
+  @Expert(hidden = 2, activation = ActivationFunction.TANH)
+  interface ManyWide extends MoE {}
+
+  @MoELayer(
+      experts = 64,
+      k = 4,
+      width = 40,
+      tokens = 33,
+      gating = Gating.SOFTMAX_TOP_K,
+      importanceLoss = IMPORTANCE)
+  @Expert(hidden = 17, activation = ActivationFunction.SIGMOID)
+  interface SixtyFour extends MoE {}
+
+  @MoELayer(experts = 2, k = 2, width = 8, tokens = 33, importanceLoss = IMPORTANCE)
+  @Expert(hidden = 5, activation = ActivationFunction.IDENTITY)
+  interface Both extends MoE {}
+
+  @MoELayer(experts = 1, k = 1, width = 40, tokens = 33)
+  @Expert(hidden = 24)
+  interface Single extends MoE {}
+
+  @MoELayer(experts = 1, k = 1, width = 8, tokens = 7)
+  @Expert(hidden = 65, activation = ActivationFunction.SWIGLU)
+  interface SingleGated extends MoE {}
+
+  @MoELayer(experts = 5, k = 2, width = 8, tokens = 33)
+  @Expert(hidden = 24)
+  interface Inner extends MoE {}
+
+  @MoEModel(batch = 3, timesteps = 11)
+  interface Model extends LanguageModel {
+    @Embedding(vocabulary = 50, width = 8)
+    @Dropout(0.2)
+    Layer words();
+
+    @Lstm(units = 8)
+    @Dropout(0.1)
+    @Residual
+    Layer below();
+
+    @Activation(ActivationFunction.SIGMOID)
+    @Dropout(0.1)
+    @Residual
+    Inner experts();
+
+    @MoELayer(experts = 4, k = 1, gating = Gating.SOFTMAX_TOP_K)
+    @Expert(hidden = 7, activation = ActivationFunction.GELU)
+    MoE switched();
+
+    @Dense(units = 12, activation = ActivationFunction.GELU)
+    Layer wide();
+
+    @MoELayer(experts = 1, k = 1)
+    @Expert(hidden = 10, activation = ActivationFunction.TANH)
+    @Residual
+    MoE twin();
+
+    @Lstm(units = 9)
+    Layer above();
+
+    @Softmax(vocabulary = 50)
+    Layer next();
+  }
+}
