@@ -176,6 +176,18 @@ class SoftmaxLossTest {
   }
 
   @Test
+  void noTokensMeanNoLossAndNoGradient() {
+    Case a = new Case(4, 11, 0);
+    Run run = run(TOKENS, 0);
+    SoftmaxLoss softmax = a.softmax(2);
+    a.forward(softmax, run);
+    a.backward(softmax, run);
+    assertThat(run.lossSum()).isZero();
+    assertNear(new double[11 * 4], a.dWeight);
+    assertNear(new double[11], a.dBias);
+  }
+
+  @Test
   void probabilitiesAreTheSoftmax() {
     Case a = new Case(4, 300, 5);
     Run run = run(TOKENS, 5);
