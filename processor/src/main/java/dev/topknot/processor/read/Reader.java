@@ -131,6 +131,7 @@ public final class Reader {
     add(traits, Trait.EXTENDS_MOE, extendsRuntime(type, RuntimeTypes.MOE));
     add(traits, Trait.EXTENDS_LANGUAGE_MODEL, extendsRuntime(type, RuntimeTypes.LANGUAGE_MODEL));
     add(traits, Trait.SOURCE, outermost instanceof TypeElement topLevel && source.test(topLevel));
+    add(traits, Trait.COMPILED, elements.getTypeElement(name(type).qualifiedEntry()) != null);
     return traits;
   }
 
