@@ -5,7 +5,7 @@ def jars = [
   'dsl-annotations/target/topknot-dsl-annotations',
   'processor/target/topknot-processor',
   'runtime-cuda/target/topknot-runtime-cuda',
-  'samples/lm/target/topknot-samples-lm',
+  'samples/language-model/target/topknot-samples-lm',
 ].collect { "${it}-${version}.jar" }
 
 for (jar in jars) {

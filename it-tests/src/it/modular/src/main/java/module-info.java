@@ -1,0 +1,6 @@
+/** A user's module. */
+module demo {
+  requires dev.topknot.runtime;
+
+  exports demo;
+}
