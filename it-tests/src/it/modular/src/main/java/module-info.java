@@ -1,6 +1,6 @@
 /** A user's module. */
 module demo {
-  requires dev.topknot.runtime;
+  requires transitive dev.topknot.runtime; // Experts is a MoE
 
   exports demo;
 }
