@@ -1,12 +1,15 @@
 package dev.topknot.it.numerics;
 
+import static dev.topknot.dsl.Gating.NOISY_TOP_K;
+import static dev.topknot.dsl.Gating.SOFTMAX_TOP_K;
+import static dev.topknot.dsl.Gating.TOP_K;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
-import dev.topknot.dsl.Gating;
 import dev.topknot.it.reference.Adam;
 import dev.topknot.it.reference.Draw;
 import dev.topknot.it.reference.Expert;
+import dev.topknot.it.reference.Gating;
 import dev.topknot.it.reference.Gradients;
 import dev.topknot.it.reference.Matrix;
 import dev.topknot.it.reference.MoE;
@@ -14,21 +17,27 @@ import dev.topknot.it.reference.Pass;
 import dev.topknot.it.reference.Training;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Device;
+import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.cpu.Noise;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Layers as the processor generates them against the reference, through the public interface. */
 class GeneratedLayerTest {
   private static final long SEED = 7;
+
+  private static final LayerCase SEVEN =
+      new LayerCase(7, 5, 40, 5, 2, 24, ActivationFunction.RELU, NOISY_TOP_K);
 
   /** Makes a layer. */
   private interface Opener {
@@ -44,29 +53,26 @@ class GeneratedLayerTest {
   }
 
   static Stream<Generated> layers() {
-    Gating noisy = Gating.NOISY_TOP_K;
     return Stream.of(
         layer(
             TopknotSpecs_OneToken::on,
-            new LayerCase(1, 1, 8, 2, 1, 12, ActivationFunction.RELU, Gating.SOFTMAX_TOP_K)),
-        layer(
-            TopknotSpecs_Seven::on,
-            new LayerCase(7, 5, 40, 5, 2, 24, ActivationFunction.RELU, noisy)),
+            new LayerCase(1, 1, 8, 2, 1, 12, ActivationFunction.RELU, SOFTMAX_TOP_K)),
+        layer(TopknotSpecs_Seven::on, SEVEN),
         layer(
             TopknotSpecs_Wide::on,
-            new LayerCase(33, 33, 512, 5, 3, 40, ActivationFunction.GELU, noisy)),
+            new LayerCase(33, 33, 512, 5, 3, 40, ActivationFunction.GELU, NOISY_TOP_K)),
         layer(
             TopknotSpecs_Many::on,
-            new LayerCase(33, 20, 8, 4096, 4, 2, ActivationFunction.SWIGLU, noisy)),
+            new LayerCase(33, 20, 8, 4096, 4, 2, ActivationFunction.SWIGLU, NOISY_TOP_K)),
         layer(
             TopknotSpecs_ManyWide::on,
-            new LayerCase(7, 7, 512, 4096, 2, 2, ActivationFunction.TANH, Gating.TOP_K)),
+            new LayerCase(7, 7, 512, 4096, 2, 2, ActivationFunction.TANH, TOP_K)),
         layer(
             TopknotSpecs_SixtyFour::on,
-            new LayerCase(33, 33, 40, 64, 4, 17, ActivationFunction.SIGMOID, Gating.SOFTMAX_TOP_K)),
+            new LayerCase(33, 33, 40, 64, 4, 17, ActivationFunction.SIGMOID, SOFTMAX_TOP_K)),
         layer(
             TopknotSpecs_Both::on,
-            new LayerCase(33, 30, 8, 2, 2, 5, ActivationFunction.IDENTITY, noisy)));
+            new LayerCase(33, 30, 8, 2, 2, 5, ActivationFunction.IDENTITY, NOISY_TOP_K)));
   }
 
   private static Generated layer(Opener opener, LayerCase c) {
@@ -137,14 +143,105 @@ class GeneratedLayerTest {
     assertThat(layer.step()).isEqualTo(1);
   }
 
+  /** As a layer begins: gates of zero, so that noise alone decides, and without it the index. */
+  @Test
+  void gatesOfZero() {
+    LayerCase c = SEVEN;
+    Device device = Device.cpu(2);
+    Matrix x = new Draw(1).normal(c.tokens(), c.width(), 1).rounded();
+    Matrix dy = new Draw(2).normal(c.tokens(), c.width(), 1).rounded();
+    try (dev.topknot.runtime.MoE layer = TopknotSpecs_Seven.on(device, SEED);
+        Tensor xs = Values.tensor(device, x);
+        Tensor ys = Values.poisoned(device, c.tokens(), c.width());
+        Tensor dys = Values.tensor(device, dy);
+        Tensor dxs = Values.poisoned(device, c.tokens(), c.width())) {
+      MoE moe = reference(c, Values.values(layer.parameters()));
+      MoE.Forward reference = moe.forward(x, noise(c, 0, c.tokens()));
+      layer.forward(xs, ys);
+      layer.backward(dys, dxs);
+      Close.check("y", Values.matrix(ys), reference.y());
+      Gradients gradients = reference.backward(dy);
+      Close.check("dx", Values.matrix(dxs), gradients.x());
+      checkGradients(c, Values.gradients(layer.parameters()), gradients);
+
+      layer.infer(xs, ys);
+      MoE.Forward inferred = moe.forward(x, null);
+      assertThat(inferred.load()).containsExactly(7, 7, 0, 0, 0);
+      Close.check("inferred y", Values.matrix(ys), inferred.y());
+    }
+  }
+
+  /** Overrides of annotated values reach the generated code. */
+  @Test
+  void withoutNoiseAndLosses() {
+    LayerCase c = SEVEN;
+    Device device = Device.cpu(2);
+    Options options = Options.defaults().withNoise(false).withImportanceLoss(0).withLoadLoss(0);
+    Matrix x = new Draw(3).normal(c.tokens(), c.width(), 1).rounded();
+    Matrix dy = new Draw(4).normal(c.tokens(), c.width(), 1).rounded();
+    try (dev.topknot.runtime.MoE layer = TopknotSpecs_Seven.on(device, SEED, options);
+        Tensor xs = Values.tensor(device, x);
+        Tensor ys = Values.poisoned(device, c.tokens(), c.width());
+        Tensor dys = Values.tensor(device, dy);
+        Tensor dxs = Values.poisoned(device, c.tokens(), c.width())) {
+      Values.draw(layer.parameters(), SEED);
+      Values.poisonGradients(layer.parameters());
+      Map<String, Matrix> values = Values.values(layer.parameters());
+      Gating gate =
+          new Gating(Gating.Kind.TOP_K, c.k(), 0, values.get("gate.weight").transposed(), null);
+      MoE.Forward reference = new MoE(gate, 0, 0, experts(c, values)).forward(x, null);
+      layer.forward(xs, ys);
+      layer.backward(dys, dxs);
+      Close.check("y", Values.matrix(ys), reference.y());
+      Gradients gradients = reference.backward(dy);
+      Close.check("dx", Values.matrix(dxs), gradients.x());
+      Map<String, Matrix> actual = Values.gradients(layer.parameters());
+      Close.check("dGate", actual.get("gate.weight"), gradients.get("gateWeights").transposed());
+      assertThat(actual.get("noise.weight").data()).containsOnly(0);
+    }
+  }
+
+  /** What an earlier, larger call left in the workspace does not show. */
+  @ParameterizedTest
+  @MethodSource("layers")
+  void memoryOfAnEarlierCallDoesNotShow(Generated generated) {
+    LayerCase c = generated.c();
+    Device device = Device.cpu(2);
+    Matrix earlier = new Draw(8).normal(c.tokens(), c.width(), 5);
+    Matrix x = new Draw(9).normal(c.valid(), c.width(), 1);
+    List<float[]> results = new ArrayList<>();
+    for (boolean used : new boolean[] {false, true}) {
+      try (dev.topknot.runtime.MoE layer = generated.opener().on(device, SEED);
+          Tensor earlierX = Values.tensor(device, earlier);
+          Tensor earlierY = device.tensor(c.tokens(), c.width());
+          Tensor xs = Values.tensor(device, x);
+          Tensor ys = Values.poisoned(device, c.valid(), c.width());
+          Tensor dxs = Values.poisoned(device, c.valid(), c.width())) {
+        Values.draw(layer.parameters(), SEED);
+        if (used) {
+          layer.forward(earlierX, earlierY);
+        }
+        layer.forward(xs, ys);
+        layer.backward(xs, dxs);
+        results.add(Values.floats(ys));
+        results.add(Values.floats(dxs));
+        layer.parameters().forEach(p -> results.add(Values.floats(p.gradient())));
+      }
+    }
+    int half = results.size() / 2;
+    for (int i = 0; i < half; i++) {
+      assertThat(Arrays.equals(results.get(i), results.get(half + i))).as("result %d", i).isTrue();
+    }
+  }
+
   static Stream<Generated> singles() {
     return Stream.of(
         layer(
             TopknotSpecs_Single::on,
-            new LayerCase(33, 20, 40, 1, 1, 24, ActivationFunction.RELU, Gating.TOP_K)),
+            new LayerCase(33, 20, 40, 1, 1, 24, ActivationFunction.RELU, TOP_K)),
         layer(
             TopknotSpecs_SingleGated::on,
-            new LayerCase(7, 7, 8, 1, 1, 65, ActivationFunction.SWIGLU, Gating.TOP_K)));
+            new LayerCase(7, 7, 8, 1, 1, 65, ActivationFunction.SWIGLU, TOP_K)));
   }
 
   @ParameterizedTest
@@ -214,18 +311,24 @@ class GeneratedLayerTest {
   }
 
   private static Matrix noise(LayerCase c, int firstToken) {
+    return noise(c, firstToken, c.valid());
+  }
+
+  private static Matrix noise(LayerCase c, int firstToken, int tokens) {
     return c.noisy()
         ? LayerCase.noise(
-            firstToken, c.valid(), c.experts(), SEED, 0, Noise.stream(0, Noise.Purpose.GATE, 0))
+            firstToken, tokens, c.experts(), SEED, 0, Noise.stream(0, Noise.Purpose.GATE, 0))
         : null;
   }
 
   private static MoE reference(LayerCase c, Map<String, Matrix> values) {
-    List<Expert> experts =
-        IntStream.range(0, c.experts()).mapToObj(i -> expert(c, values, i)).toList();
     return c.reference(
         new LayerCase.Data(
-            null, null, values.get("gate.weight"), values.get("noise.weight"), experts));
+            null, null, values.get("gate.weight"), values.get("noise.weight"), experts(c, values)));
+  }
+
+  private static List<Expert> experts(LayerCase c, Map<String, Matrix> values) {
+    return IntStream.range(0, c.experts()).mapToObj(i -> expert(c, values, i)).toList();
   }
 
   private static Expert expert(LayerCase c, Map<String, Matrix> values, int i) {
