@@ -139,7 +139,7 @@ public final class TopknotProcessor extends AbstractProcessor {
 
   /** The pipeline: read, check, plan, write. */
   private void compile(TypeElement type) throws IOException {
-    Optional<String> missing = Unresolved.in(type, processingEnv.getTypeUtils());
+    Optional<String> missing = Unresolved.in(type);
     if (missing.isPresent()) {
       defer(type, missing);
       return;

@@ -3,6 +3,7 @@ package dev.topknot.processor.read;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 import javax.lang.model.element.ExecutableElement;
 import javax.lang.model.element.Modifier;
 import javax.lang.model.element.TypeElement;
@@ -11,24 +12,20 @@ import javax.lang.model.type.DeclaredType;
 import javax.lang.model.type.TypeKind;
 import javax.lang.model.type.TypeMirror;
 import javax.lang.model.util.ElementFilter;
-import javax.lang.model.util.Types;
 
 /** Finds types that a declaration needs and that do not exist, or not yet. */
 public final class Unresolved {
-  private final Types types;
   private final Set<String> seen = new HashSet<>();
 
-  private Unresolved(Types types) {
-    this.types = types;
-  }
+  private Unresolved() {}
 
   /**
    * The first type that does not exist among the supertypes of a type and the types in its abstract
    * methods. Methods with a body are none of our business: they may well return the very class that
    * is generated.
    */
-  public static Optional<String> in(TypeElement type, Types types) {
-    return new Unresolved(types).type(type);
+  public static Optional<String> in(TypeElement type) {
+    return new Unresolved().type(type);
   }
 
   private Optional<String> type(TypeElement type) {
@@ -55,10 +52,12 @@ public final class Unresolved {
     if (type.getKind() == TypeKind.ERROR) {
       return Optional.of(type.toString());
     }
-    if (!(type instanceof DeclaredType) || !seen.add(types.erasure(type).toString())) {
+    if (!(type instanceof DeclaredType declared)
+        || !(declared.asElement() instanceof TypeElement element)
+        || !seen.add(element.getQualifiedName().toString())) {
       return Optional.empty();
     }
-    return types.directSupertypes(type).stream()
+    return Stream.concat(Stream.of(element.getSuperclass()), element.getInterfaces().stream())
         .flatMap(above -> supertypes(above).stream())
         .findFirst();
   }
