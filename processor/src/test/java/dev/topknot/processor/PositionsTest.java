@@ -279,6 +279,32 @@ class PositionsTest {
   }
 
   @Test
+  void localTypes() {
+    MarkedSource.of(
+            """
+            class News {
+              @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+              @Expert(hidden = 8)
+              interface A extends MoE {}
+
+              void a() {
+                /*TK004*/ @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+                @Expert(hidden = 8)
+                interface A extends MoE {}
+              }
+
+              Runnable b = () -> {
+                /*TK004*/ @MoEModel(batch = 4, timesteps = 2)
+                interface A extends LanguageModel {}
+                @Deprecated
+                interface B extends MoE {}
+              };
+            }
+            """)
+        .check();
+  }
+
+  @Test
   void methodsOfLayers() {
     MarkedSource.of(
             """
@@ -411,18 +437,27 @@ class PositionsTest {
                       @Embedding(vocabulary = 100, width = 0)
                       Layer words();
 
+                      @Lstm(units = 0)
+                      Layer step();
+
                       @Softmax(vocabulary = 0)
                       Layer next();
                     }
 
                     @MoELayer(experts = 4, k = 8, width = 16, tokens = 0)
                     @Expert(hidden = 0)
-                    interface NewsExperts extends MoE {}
+                    interface NewsExperts extends MoE {
+                      void surprise();
+                    }
+
+                    @MoELayer(experts = 4, k = 8, width = 16, tokens = 1)
+                    @Expert(hidden = 1)
+                    interface NoExperts {}
                     """)
                 .file());
     assertThat(compiled.ours())
         .extracting(it -> it.getLineNumber() * 1000 + it.getColumnNumber())
-        .hasSize(7)
+        .hasSize(12)
         .isSorted();
   }
 }

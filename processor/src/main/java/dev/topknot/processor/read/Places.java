@@ -18,6 +18,7 @@ public final class Places implements Printer {
   private final Messager messager;
   private final Optional<SourceTrees> trees;
   private final Map<Site, Place> places = new LinkedHashMap<>();
+  private final Map<Site, Integer> types = new LinkedHashMap<>();
   private final Map<Site, Integer> orders = new LinkedHashMap<>();
 
   /** Prints through the compiler's messager, and through its trees where it has them. */
@@ -38,6 +39,12 @@ public final class Places implements Printer {
     return trees;
   }
 
+  /** Remembers where a type is, before anything in it. */
+  void locate(Site type, Place place) {
+    places.putIfAbsent(type, place);
+    types.putIfAbsent(type, types.size());
+  }
+
   void add(Site site, Place place) {
     places.put(site, place);
     orders.putIfAbsent(site, orders.size());
@@ -47,7 +54,7 @@ public final class Places implements Printer {
   @Override
   public long order(Site site) {
     return known(site)
-        .map(it -> ((long) orders.get(it.type()) << Integer.SIZE) + orders.get(it))
+        .map(it -> ((long) types.get(it.type()) << Integer.SIZE) + orders.getOrDefault(it, 0))
         .orElse(-1L);
   }
 

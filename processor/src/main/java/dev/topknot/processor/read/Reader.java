@@ -70,6 +70,7 @@ public final class Reader {
     SpecName name = name(type);
     Site site = locate(type);
     List<Mark> marks = annotations.read(type, site);
+    places.add(site, Place.of(type));
     return new Declaration(name, kind(type), traits(type), marks, methods(type, site, deep));
   }
 
@@ -78,8 +79,10 @@ public final class Reader {
     List<Declaration> locals = new ArrayList<>();
     for (SourceTrees.Local local :
         places.trees().map(it -> it.locals(type, COMPILED)).orElse(List.of())) {
-      SpecName name = new SpecName("", List.of(local.name()));
-      places.add(Site.of(name), Place.within(type, local.printer()));
+      // The number tells locals of one name apart.
+      String within = name(type).qualified() + "#" + locals.size();
+      SpecName name = new SpecName(within, List.of(local.name()));
+      places.locate(Site.of(name), Place.within(type, local.printer()));
       locals.add(new Declaration(name, "interface", Set.of(Trait.LOCAL), List.of(), List.of()));
     }
     return locals;
@@ -88,7 +91,7 @@ public final class Reader {
   /** The place of a type, for a message on the type itself. */
   public Site locate(TypeElement type) {
     Site site = Site.of(name(type));
-    places.add(site, Place.of(type));
+    places.locate(site, Place.of(type));
     return site;
   }
 
@@ -175,8 +178,8 @@ public final class Reader {
     // What is inherited is reported on the type that inherits it.
     List<Mark> marks = List.of();
     if (!inherited) {
-      places.add(site, Place.of(method));
       marks = annotations.read(method, site);
+      places.add(site, Place.of(method));
     }
     Set<MethodTrait> traits = EnumSet.noneOf(MethodTrait.class);
     add(traits, MethodTrait.ABSTRACT, method.getModifiers().contains(Modifier.ABSTRACT));
