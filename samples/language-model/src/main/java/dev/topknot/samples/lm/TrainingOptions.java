@@ -1,0 +1,112 @@
+package dev.topknot.samples.lm;
+
+import dev.topknot.text.Corpus;
+import java.io.PrintWriter;
+import java.util.Locale;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** What a run is to be, as given on the command line: null is not given. */
+final class TrainingOptions {
+  @Mixin private TextOptions text;
+
+  @Option(
+      names = "--epochs",
+      paramLabel = "N",
+      description = "Passes over the training text, in all. Default: 1.")
+  private Long epochs;
+
+  @Option(names = "--steps", paramLabel = "N", description = "Steps at most, in all.")
+  private Long steps;
+
+  @Option(
+      names = "--minutes",
+      paramLabel = "M",
+      description = "Minutes at most, in all, the last evaluation not included.")
+  private Double minutes;
+
+  @Option(
+      names = "--rate",
+      paramLabel = "R",
+      description = "Highest learning rate; it rises linearly, then falls as 1/sqrt(step).")
+  private Double rate;
+
+  @Option(names = "--warmup", paramLabel = "N", description = "Steps to the highest rate.")
+  private Long warmup;
+
+  @Option(names = "--clip", paramLabel = "C", description = "Largest norm of the gradient.")
+  private Double clip;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "S",
+      description = "Seed of parameters, noise and dropout. Default: 1.")
+  private Long seed;
+
+  @Option(
+      names = "--importance-loss",
+      paramLabel = "W",
+      description = "Weight of CV(importance)^2. Default: as annotated.")
+  private Double importanceLoss;
+
+  @Option(
+      names = "--load-loss",
+      paramLabel = "W",
+      description = "Weight of CV(load)^2. Default: as annotated.")
+  private Double loadLoss;
+
+  @Option(
+      names = "--dropout",
+      paramLabel = "P",
+      description = "Dropout rate of every layer. Default: as annotated.")
+  private Double dropout;
+
+  @Option(
+      names = "--evaluate-every",
+      paramLabel = "N",
+      defaultValue = "250",
+      description = "Steps from one look at the held-out text to the next. Default: 250.")
+  long evaluateEvery;
+
+  @Option(
+      names = "--save-every",
+      paramLabel = "N",
+      defaultValue = "2000",
+      description = "Steps from one checkpoint to the next. Default: 2000.")
+  long saveEvery;
+
+  /** The settings with what is given here in place of what is there. */
+  Settings over(Settings base) {
+    return new Settings(
+        base.model(),
+        text.over(base.text()),
+        or(seed, base.seed()),
+        or(rate, base.rate()),
+        or(warmup, base.warmup()),
+        or(clip, base.clip()),
+        or(importanceLoss, base.importanceLoss()),
+        or(loadLoss, base.loadLoss()),
+        or(dropout, base.dropout()),
+        or(epochs, base.epochs()),
+        or(steps, base.steps()),
+        or(minutes, base.minutes()));
+  }
+
+  /** Reads the text with a vocabulary of its own, as large as the models', and says what it is. */
+  static Corpus read(Settings settings, PrintWriter out) {
+    Corpus corpus = settings.text().files().read(TopknotNewsModel.VOCABULARY);
+    out.printf(
+        Locale.ROOT,
+        "Text: %s, %,d training and %,d held-out tokens, %,d words known%n",
+        settings.text(),
+        corpus.training().size(),
+        corpus.heldOut().size(),
+        corpus.vocabulary().size());
+    out.flush();
+    return corpus;
+  }
+
+  private static <T> T or(T given, T otherwise) {
+    return given == null ? otherwise : given;
+  }
+}
