@@ -86,6 +86,10 @@ class LayersElsewhereTest {
   }
 
   private List<String> compileModel() {
+    return compile(MODEL.file());
+  }
+
+  private List<String> compile(JavaFileObject source) {
     List<File> classPath =
         Stream.concat(
                 Stream.of(library.toFile()),
@@ -96,12 +100,22 @@ class LayersElsewhereTest {
         .withProcessors(List.<Processor>of(new TopknotProcessor()))
         .withClasspath(classPath)
         .withOptions("-proc:only")
-        .compile(MODEL.file())
+        .compile(source)
         .diagnostics()
         .stream()
         .filter(it -> it.getMessage(Locale.ROOT).contains("[TK"))
         .map(it -> it.getLineNumber() + ": " + it.getMessage(Locale.ROOT))
         .toList();
+  }
+
+  @Test
+  void whatAnEarlierBuildGeneratedIsInNobodysWay() throws IOException {
+    compileLibrary(experts("experts = 4, k = 2, width = 16, tokens = 160"), ENTRY);
+    assertThat(
+            compile(
+                Compiled.source(
+                    "com.lib.LibExperts", experts("experts = 8, k = 2, width = 16, tokens = 160"))))
+        .isEmpty();
   }
 
   @Test
