@@ -120,7 +120,10 @@ public final class Vocabulary {
         : Arrays.stream(text.strip().split("\\s+")).mapToInt(this::id).toArray();
   }
 
-  /** The words of ids, apart by spaces, a new line for each end of sentence. */
+  /**
+   * The words of ids, apart by spaces, a new line for each end of sentence. An id beyond the
+   * vocabulary, which a model may have where its text has fewer words, is {@code <UNK>}.
+   */
   public String decode(int... text) {
     StringBuilder out = new StringBuilder();
     boolean newLine = true;
@@ -128,7 +131,7 @@ public final class Vocabulary {
       if (id == END) {
         out.append('\n');
       } else {
-        out.append(newLine ? "" : " ").append(word(id));
+        out.append(newLine ? "" : " ").append(word(id < size() ? id : UNKNOWN));
       }
       newLine = id == END;
     }

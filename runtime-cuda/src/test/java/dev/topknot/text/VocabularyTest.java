@@ -50,7 +50,8 @@ class VocabularyTest {
     assertThat(vocabulary.encode("  z a\tnobody </S>\n")).containsExactly(2, 3, 1, 1);
     assertThat(vocabulary.encode(" ")).isEmpty();
     assertThat(vocabulary.decode(2, 3, 0, 1)).isEqualTo("z a\n<UNK>");
-    assertThatThrownBy(() -> vocabulary.decode(6)).hasMessage("id: expected 0 to 5, got 6");
+    assertThat(vocabulary.decode(6, 2)).isEqualTo("<UNK> z");
+    assertThatThrownBy(() -> vocabulary.word(6)).hasMessage("id: expected 0 to 5, got 6");
   }
 
   @Test
