@@ -1,0 +1,2 @@
+/** What is generated, looked at as class files. */
+package dev.topknot.it.generated;
