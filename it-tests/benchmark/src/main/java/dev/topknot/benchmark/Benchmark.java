@@ -119,7 +119,7 @@ final class Benchmark implements Callable<Integer> {
       topknot.results(ours);
       djl.results(theirs);
       Results.Difference difference = Results.compare(ours, theirs);
-      if (!(difference.difference() <= TOLERANCE)) {
+      if (difference.difference() > TOLERANCE) {
         throw new IOException(
             String.format(
                 "the two sides disagree: %s differs by %.1e, more than %.0e",

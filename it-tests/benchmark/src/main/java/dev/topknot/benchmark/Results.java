@@ -43,7 +43,7 @@ final class Results {
    * The tensor in which two files differ most.
    *
    * @param tensor its name
-   * @param difference ‖a - b‖ / ‖b‖ of it
+   * @param difference ‖a - b‖ / ‖b‖ of it, infinite for NaN
    * @param tensors how many were compared
    */
   record Difference(String tensor, double difference, int tensors) {}
@@ -68,8 +68,7 @@ final class Results {
           return worst;
         }
         double difference = difference(name, floats(left), floats(right));
-        // NaN compares false with everything: it must become the worst.
-        boolean worse = !(difference <= worst.difference());
+        boolean worse = difference > worst.difference();
         worst =
             worse
                 ? new Difference(name, difference, tensors)
@@ -101,6 +100,7 @@ final class Results {
       square += d * d;
       norm += (double) b[i] * b[i];
     }
-    return square == 0 ? 0 : Math.sqrt(square / norm);
+    double relative = square == 0 ? 0 : Math.sqrt(square / norm);
+    return Double.isNaN(relative) ? Double.POSITIVE_INFINITY : relative;
   }
 }
