@@ -46,14 +46,22 @@ final class GateProducts {
   }
 
   /**
-   * logits = x · weightsᵀ for the rows of a block. A short block is multiplied in scratch with rows
-   * of older calls below it; there is at most one in a call, the last.
+   * logits = x · weightsᵀ for the rows of a block. Rows that are left over from panels of {@link
+   * Gemm#STABLE_ROWS} are multiplied in scratch with rows of older calls below them; only the last
+   * block of a call has any.
    */
   void logits(Matrix x, Matrix weights, Matrix logits, int from, int rows) {
-    if (rows >= Gemm.STABLE_ROWS) {
-      logits(x, (long) from * width, weights, logits, (long) from * experts, rows);
-      return;
+    int whole = rows - rows % Gemm.STABLE_ROWS;
+    if (whole > 0) {
+      logits(x, (long) from * width, weights, logits, (long) from * experts, whole);
     }
+    if (whole < rows) {
+      paddedLogits(x, weights, logits, from + whole, rows - whole);
+    }
+  }
+
+  /** For fewer rows than a panel has. */
+  private void paddedLogits(Matrix x, Matrix weights, Matrix logits, int from, int rows) {
     x.read((long) from * width, line, 0, rows * width);
     paddedX.write(0, line, 0, rows * width);
     logits(paddedX, 0, weights, padded, 0, Gemm.STABLE_ROWS);
