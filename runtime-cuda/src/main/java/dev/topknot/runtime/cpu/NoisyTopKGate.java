@@ -11,6 +11,12 @@ import java.util.Arrays;
  * tokens that chose an expert and has no gradient.
  */
 public final class NoisyTopKGate {
+  /** A noise floor of 0 lets softplus underflow; nothing is to be divided by 0 then. */
+  private static final float LEAST_DEVIATION = 1e-20f;
+
+  /** Distances in deviations beyond which the normal distribution is flat in float. */
+  private static final float FAR = 100;
+
   private final Cpu cpu;
   private final int experts;
   private final int k;
@@ -400,7 +406,7 @@ public final class NoisyTopKGate {
     void deviation() {
       VectorMath.softplus(raw, 0, sigma, 0, experts);
       for (int i = 0; i < experts; i++) {
-        sigma[i] += noiseFloor;
+        sigma[i] = Math.max(sigma[i] + noiseFloor, LEAST_DEVIATION);
       }
     }
 
@@ -412,12 +418,16 @@ public final class NoisyTopKGate {
     void distances(int t, int next) {
       float last = h[chosen[t * k + k - 1]];
       for (int i = 0; i < experts; i++) {
-        z[i] = (clean[i] - last) / sigma[i];
+        z[i] = distance(i, last);
       }
       for (int j = t * k; j < t * k + k; j++) {
         int i = chosen[j];
-        z[i] = (clean[i] - h[next]) / sigma[i];
+        z[i] = distance(i, h[next]);
       }
+    }
+
+    private float distance(int i, float threshold) {
+      return Math.max(-FAR, Math.min(FAR, (clean[i] - threshold) / sigma[i]));
     }
 
     /** Adds a gradient of one entry of H = clean + ξσ; draws its ξ again. */
