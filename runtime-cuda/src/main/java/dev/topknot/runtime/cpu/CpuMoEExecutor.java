@@ -90,6 +90,16 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
   }
 
   @Override
+  public boolean overlap(Tensor a, Tensor b) {
+    return ((CpuTensor) a).matrix().overlaps(((CpuTensor) b).matrix());
+  }
+
+  @Override
+  public boolean overlapsInput(Tensor tensor) {
+    return overlap(input, tensor);
+  }
+
+  @Override
   public void forward(Tensor x, Tensor y, long step, long seed, int firstToken) {
     input = (CpuTensor) x;
     output = (CpuTensor) y;
@@ -102,7 +112,7 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
 
   @Override
   public void requireUnchangedInput() {
-    if (!input.isOpen() || input.writes() != inputWrites) {
+    if (input == null || !input.isOpen() || input.writes() != inputWrites) {
       throw new IllegalStateException(
           "x was "
               + (input.isOpen() ? "written to" : "closed")

@@ -124,6 +124,11 @@ public final class Matrix {
     return region.isFinite(offset + from, count);
   }
 
+  /** Whether the two have an element in common. */
+  boolean overlaps(Matrix other) {
+    return region.overlaps(offset, size, other.region, other.offset, other.size);
+  }
+
   /** Whether native code can be given addresses in this matrix. */
   boolean hasAddress() {
     return region.hasAddress();

@@ -111,6 +111,21 @@ final class Region {
     return address != 0 || size == 0;
   }
 
+  /**
+   * Whether {@code count} words from {@code at} share memory with words of another region; of two
+   * buffers wrapped apart that is only known where they have addresses.
+   */
+  boolean overlaps(long at, long count, Region other, long otherAt, long otherCount) {
+    long distance = otherAt - at;
+    if (other != this) {
+      if (address == 0 || other.address == 0) {
+        return false;
+      }
+      distance += (other.address - address) / Float.BYTES;
+    }
+    return count > 0 && otherCount > 0 && distance < count && -distance < otherCount;
+  }
+
   void close() {
     synchronized (this) {
       if (closed) {

@@ -11,6 +11,12 @@ public interface LayerExecutor extends Executor {
    */
   void requireUsable(String name, Tensor tensor);
 
+  /** Whether two usable tensors share memory. */
+  boolean overlap(Tensor a, Tensor b);
+
+  /** Whether a usable tensor shares memory with the input of the latest forward. */
+  boolean overlapsInput(Tensor tensor);
+
   /**
    * Training forward over all rows of x.
    *

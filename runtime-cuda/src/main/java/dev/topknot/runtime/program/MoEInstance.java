@@ -132,6 +132,10 @@ public final class MoEInstance implements MoE {
     }
     if (rows > 0) {
       executor.requireUnchangedInput();
+      if (executor.overlapsInput(dx)) {
+        throw new IllegalArgumentException(
+            "dx must not share memory with the x of the latest forward, which backward reads");
+      }
       pendingRows = NONE;
       executor.backward(dy, dx, add);
     } else {
@@ -252,9 +256,11 @@ public final class MoEInstance implements MoE {
   private long requireOperands(String inName, Tensor in, String outName, Tensor out) {
     requireShape(inName, in);
     requireShape(outName, out);
-    if (in == out) {
+    if (in == out || executor.overlap(in, out)) {
       throw new IllegalArgumentException(
-          inName + " and " + outName + " must be two tensors, but are one");
+          String.format(
+              "%s and %s must be two tensors, but %s",
+              inName, outName, in == out ? "are one" : "share memory"));
     }
     long rows = in.shape()[0];
     if (out.shape()[0] != rows) {

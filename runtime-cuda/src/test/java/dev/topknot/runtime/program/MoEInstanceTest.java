@@ -12,6 +12,9 @@ import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.fixture.TinyMoE;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -206,6 +209,30 @@ class MoEInstanceTest {
     assertThatIllegalStateException()
         .isThrownBy(() -> moe.forward(x, y))
         .withMessage("y is closed");
+  }
+
+  @Test
+  void refusesOperandsInTheMemoryOfOthers() {
+    FloatBuffer memory =
+        ByteBuffer.allocateDirect(24 * Float.BYTES).order(ByteOrder.nativeOrder()).asFloatBuffer();
+    try (Tensor one = Tensor.wrap(memory.duplicate().limit(12), 4, 3);
+        Tensor overlapping = Tensor.wrap(memory.duplicate().position(11).limit(23), 4, 3);
+        Tensor beside = Tensor.wrap(memory.duplicate().position(12), 4, 3)) {
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> moe.forward(one, overlapping))
+          .withMessage("x and y must be two tensors, but share memory");
+      assertThatIllegalArgumentException().isThrownBy(() -> moe.infer(overlapping, one));
+      moe.forward(one, beside);
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> moe.backward(beside, overlapping))
+          .withMessage("dy and dx must be two tensors, but share memory");
+    }
+    moe.forward(x, y);
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> moe.backward(dy, x))
+        .withMessageContaining("dx must not share memory with the x of the latest forward");
+    moe.backward(dy, y);
+    assertThat(odd.gradient().get(0, 0)).isEqualTo(14);
   }
 
   @Test
