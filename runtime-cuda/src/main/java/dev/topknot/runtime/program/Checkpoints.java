@@ -76,7 +76,7 @@ final class Checkpoints {
    *
    * @param state of training, or null without one; zero afterwards unless the file has it for the
    *     same batch
-   * @return updates done when the file was saved
+   * @return updates done when the file was saved; 0 for a file without moments
    */
   static long load(Path path, Layout layout, Executor executor, Tensor state, int batch)
       throws IOException {
@@ -99,7 +99,8 @@ final class Checkpoints {
       if (state != null) {
         readOrZero(channel, file, sameState, STATE, state);
       }
-      return about.step();
+      // Adam corrects zero moments as those of the first update, whatever the file counted
+      return moments ? about.step() : 0;
     }
   }
 

@@ -136,11 +136,30 @@ class CheckpointTest {
     }
   }
 
-  /** As another program would write it: no metadata, parameters in the order of their names. */
+  @Test
+  void withoutMomentsTheStepCountsForNothing() throws IOException {
+    ObjectNode metadata = JSON.createObjectNode().put(Checkpoint.STEP, "500");
+    Files.write(file, parametersOnly(metadata));
+    assertThat(Checkpoint.read(file).step()).isEqualTo(500);
+    model.load(file);
+    assertThat(model.step()).isZero();
+  }
+
   private byte[] parametersOnly() throws IOException {
+    return parametersOnly(null);
+  }
+
+  /**
+   * As another program would write it: other metadata or none, parameters in the order of their
+   * names.
+   */
+  private byte[] parametersOnly(ObjectNode metadata) throws IOException {
     Map<String, Parameter> sorted = new TreeMap<>();
     model.parameters().forEach(p -> sorted.put(p.name(), p));
     ObjectNode header = JSON.createObjectNode();
+    if (metadata != null) {
+      header.set("__metadata__", metadata);
+    }
     ByteBuffer data = ByteBuffer.allocate(4096).order(ByteOrder.LITTLE_ENDIAN);
     for (Parameter parameter : sorted.values()) {
       ObjectNode about = header.putObject(parameter.name());
