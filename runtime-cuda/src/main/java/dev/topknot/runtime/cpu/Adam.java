@@ -120,7 +120,7 @@ public final class Adam {
     addSecond = (float) (1 - update.beta2());
     rate = (float) (update.rate() / (1 - Math.pow(update.beta1(), updates)));
     rootScale = (float) (1 / Math.sqrt(1 - Math.pow(update.beta2(), updates)));
-    epsilon = (float) update.epsilon();
+    epsilon = (float) Math.max(update.epsilon(), Float.MIN_NORMAL); // never 0 / 0
     workers.parallel(chunks.length, step);
   }
 

@@ -55,6 +55,20 @@ class AdamTest {
   }
 
   @Test
+  void aTinyEpsilonLeavesWhatHasNoGradientAlone() {
+    Matrix gradients = zeros(1, SIZE);
+    gradients.set(0, 3, 1);
+    Matrix parameters = zeros(1, SIZE);
+    Run run = new Run(1, LAYOUT, frozen);
+    Adam adam = new Adam(context(1, Options.defaults(), LAYOUT));
+    adam.norm(run, gradients);
+    run.update(Update.of(0.5).withEpsilon(1e-60), 0);
+    adam.update(run, parameters, gradients, zeros(1, SIZE), zeros(1, SIZE));
+    assertThat(parameters.get(0, 2)).isZero();
+    assertThat(parameters.get(0, 3)).isCloseTo(-0.5f, within(1e-5f));
+  }
+
+  @Test
   void normOfHugeGradientsDoesNotOverflow() {
     Matrix gradients = zeros(1, SIZE);
     gradients.set(0, 0, 3e38f);
