@@ -9,6 +9,7 @@ import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Schedule;
 import dev.topknot.runtime.Step;
 import java.io.IOException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -76,6 +77,7 @@ public final class Trainer implements AutoCloseable {
   private final Thread shutdownHook;
 
   private volatile boolean stopped;
+  private boolean interrupted;
   private boolean started;
   private long position;
   private long tokens;
@@ -139,27 +141,38 @@ public final class Trainer implements AutoCloseable {
     }
     started = true;
     start = System.nanoTime();
+    try {
+      return runToTheEnd();
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
+    }
+  }
+
+  private TrainingResult runToTheEnd() throws IOException {
+    told();
     prepare();
-    Optional<Evaluation> heldOut = Optional.empty();
     try {
       train();
     } catch (NonFiniteException e) {
       save();
       throw e;
     }
-    boolean interrupted = Thread.interrupted();
-    try {
-      measure(false);
-      save();
-      if (!stopped && !interrupted) {
-        heldOut = evaluate(Long.MAX_VALUE);
-      }
-    } finally {
-      if (interrupted) {
-        Thread.currentThread().interrupt();
-      }
-    }
-    return new TrainingResult(model.step(), tokens, seconds, stopped || interrupted, heldOut, log);
+    measure(false);
+    save();
+    boolean broken = told();
+    Optional<Evaluation> heldOut = broken ? Optional.empty() : evaluate(Long.MAX_VALUE);
+    return new TrainingResult(model.step(), tokens, seconds, broken || stopped, heldOut, log);
+  }
+
+  /**
+   * Whether training was told to stop. Takes the interrupt from the thread, until the end of the
+   * run: files close under a thread that is interrupted while it writes them.
+   */
+  private boolean told() {
+    interrupted |= Thread.interrupted();
+    return stopped || interrupted;
   }
 
   /** Ends the run for {@link Builder#stopOnShutdown}: the JVM may go. */
@@ -233,10 +246,7 @@ public final class Trainer implements AutoCloseable {
 
   private void train() throws IOException {
     Iterator<Batch> epoch = null;
-    while (position < maxSteps
-        && !stopped
-        && !Thread.currentThread().isInterrupted()
-        && timeLeft()) {
+    while (position < maxSteps && !told() && timeLeft()) {
       if (epoch == null || !epoch.hasNext()) {
         long offset = position % batches.steps();
         if (offset == 0) {
@@ -296,6 +306,7 @@ public final class Trainer implements AutoCloseable {
     window = new Window();
     log.add(row, loads);
     if (directory != null) {
+      told();
       TrainingLog.append(directory, row, loads);
     }
     listeners.forEach(listener -> listener.measured(row));
@@ -333,14 +344,20 @@ public final class Trainer implements AutoCloseable {
       return;
     }
     Path checkpoint = directory.resolve(MODEL_FILE);
-    model.save(
-        checkpoint,
+    Map<String, String> extra =
         Map.of(
             EXTRA_POSITION, Long.toString(position),
             EXTRA_TOKENS, Long.toString(tokens),
             EXTRA_SECONDS, Double.toString(seconds),
             EXTRA_CORPUS, fingerprint,
-            EXTRA_SHAPE, shape()));
+            EXTRA_SHAPE, shape());
+    told();
+    try {
+      model.save(checkpoint, extra);
+    } catch (ClosedByInterruptException e) { // told to stop in the middle of it
+      told();
+      model.save(checkpoint, extra);
+    }
     listeners.forEach(listener -> listener.saved(checkpoint, model.step()));
   }
 

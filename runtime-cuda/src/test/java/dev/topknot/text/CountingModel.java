@@ -14,9 +14,10 @@ import dev.topknot.runtime.program.Safetensors;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -133,7 +134,11 @@ final class CountingModel implements LanguageModel {
             .collect(Collectors.joining(",", "{\"__metadata__\":{", "}}"))
             .getBytes(StandardCharsets.UTF_8);
     ByteBuffer file = ByteBuffer.allocate(8 + header.length).order(ByteOrder.LITTLE_ENDIAN);
-    Files.write(path, file.putLong(header.length).put(header).array());
+    try (FileChannel channel = // which closes under an interrupted thread, as that of a real model
+        FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+      channel.write(file.putLong(header.length).put(header).flip());
+      channel.truncate(channel.position());
+    }
   }
 
   @Override

@@ -10,6 +10,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -145,6 +146,23 @@ class TrainerTest {
   }
 
   @Test
+  void goesOnAfterACrashInTheMiddleOfARow() throws IOException {
+    Path directory = runs.resolve("run");
+    runUntil(model(), directory, 5);
+    for (String name : List.of(TrainingLog.METRICS_FILE, TrainingLog.LOAD_FILE)) {
+      Files.writeString(directory.resolve(name), "6,72,0.1", StandardOpenOption.APPEND);
+    }
+    CountingModel second = model();
+    try (Trainer trainer = training(second).checkpoints(directory).resume(true).build()) {
+      trainer.run();
+    }
+    assertThat(second.bits()).isEqualTo(unbroken().bits());
+    assertThat(TrainingLog.read(directory).metrics())
+        .extracting(Metrics::step)
+        .startsWith(2L, 4L, 5L, 6L);
+  }
+
+  @Test
   void measuresWhatHappenedSinceTheRowBefore() throws IOException {
     Path directory = runs.resolve("run");
     CountingModel model = model();
@@ -218,18 +236,21 @@ class TrainerTest {
     assertThat(second.bits()).isEqualTo(unbroken().bits());
   }
 
-  @Test
-  void stopsAndSavesWhenItsThreadIsInterrupted() throws IOException {
+  /** After step 4 there is a row of metrics to write, after 5 a checkpoint; 27 is the last. */
+  @ParameterizedTest
+  @ValueSource(longs = {3, 4, 5, 27})
+  void stopsAndSavesWhenItsThreadIsInterrupted(long at) throws IOException {
     Path directory = runs.resolve("run");
     CountingModel model = model();
     try (Trainer trainer =
         training(model)
             .checkpoints(directory)
+            .saveEvery(5)
             .listener(
                 new TrainingListener() {
                   @Override
                   public void stepped(Progress progress) {
-                    if (progress.position() == 3) {
+                    if (progress.position() == at) {
                       Thread.currentThread().interrupt();
                     }
                   }
@@ -238,7 +259,7 @@ class TrainerTest {
       TrainingResult result = trainer.run();
       assertThat(Thread.interrupted()).as("the flag is left as it was").isTrue();
       assertThat(result.stopped()).isTrue();
-      assertThat(result.step()).isEqualTo(3);
+      assertThat(result.step()).isEqualTo(at);
     }
     CountingModel saved = model();
     saved.load(directory.resolve(Trainer.MODEL_FILE));
