@@ -70,7 +70,7 @@ public final class Batches implements Iterable<Batch> {
     if (steps < 0) {
       throw new IllegalArgumentException("steps: expected at least 0, got " + steps);
     }
-    return new Batches(tokens, batch, timesteps, from, Math.min(to, from + steps));
+    return new Batches(tokens, batch, timesteps, from, from + Math.min(to - from, steps));
   }
 
   @Override

@@ -75,6 +75,7 @@ class BatchesTest {
     assertThat(all.first(4).tokens() + all.from(4).tokens()).isEqualTo(100);
     assertThat(all.from(9)).isEmpty();
     assertThat(all.first(100).steps()).isEqualTo(9);
+    assertThat(all.first(7).from(3).first(Long.MAX_VALUE).steps()).isEqualTo(4);
     assertThatThrownBy(() -> all.from(10)).hasMessage("position: expected 0 to 9, got 10");
     assertThatThrownBy(() -> all.from(9).iterator().next())
         .isInstanceOf(NoSuchElementException.class);

@@ -231,6 +231,7 @@ public final class ModelInstance implements LanguageModel {
     }
     return instance.inside(
         () -> {
+          generation = null; // its state is gone even if the prompt cannot be read
           generation =
               new Generation(instance, executor, sampler, prompt, shape.vocabulary(), step);
           return generation.stream(count, () -> generation);
