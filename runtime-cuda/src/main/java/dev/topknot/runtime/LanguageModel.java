@@ -38,7 +38,8 @@ public interface LanguageModel extends AutoCloseable {
 
   /**
    * Forward and backward of one micro-batch. The gradient is the mean over the micro-batches since
-   * the last update. Each draws noise of its own.
+   * the last update. Each draws noise of its own. In a model compiled without an optimizer the
+   * gradient is that of the latest batch, and each batch counts as a step.
    *
    * @return mean loss of the valid tokens, natural logarithm, balancing losses not included
    * @throws IllegalArgumentException naming expected and actual, if the batch does not fit
@@ -135,7 +136,7 @@ public interface LanguageModel extends AutoCloseable {
   /** Number of token ids. */
   int vocabulary();
 
-  /** Updates done. */
+  /** Updates done; without an optimizer, batches accumulated. */
   long step();
 
   /** Seed of parameters, noise and dropout. */

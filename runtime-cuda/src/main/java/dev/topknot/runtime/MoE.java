@@ -71,7 +71,7 @@ public interface MoE extends Layer, AutoCloseable {
    */
   Balance balance();
 
-  /** Updates done. */
+  /** Updates done; without an optimizer, calls of {@link #backward}. */
   long step();
 
   /**

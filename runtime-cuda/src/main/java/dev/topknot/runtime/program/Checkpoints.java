@@ -76,7 +76,7 @@ final class Checkpoints {
    *
    * @param state of training, or null without one; zero afterwards unless the file has it for the
    *     same batch
-   * @return updates done when the file was saved; 0 for a file without moments
+   * @return updates done when the file was saved; 0 where moments are missed in it
    */
   static long load(Path path, Layout layout, Executor executor, Tensor state, int batch)
       throws IOException {
@@ -100,7 +100,7 @@ final class Checkpoints {
         readOrZero(channel, file, sameState, STATE, state);
       }
       // Adam corrects zero moments as those of the first update, whatever the file counted
-      return moments ? about.step() : 0;
+      return moments || !executor.hasMoments() ? about.step() : 0;
     }
   }
 

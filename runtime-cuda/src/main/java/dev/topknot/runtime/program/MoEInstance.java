@@ -144,6 +144,10 @@ public final class MoEInstance implements MoE {
         executor.zeroGradients();
       }
     }
+    if (!add && !executor.hasMoments()) { // nobody will say that the step before has ended
+      step++;
+      backwards = 0;
+    }
     backwards++;
     return null;
   }

@@ -125,6 +125,10 @@ public final class ModelInstance implements LanguageModel {
     }
     losses += loss;
     tokens += batch.valid();
+    if (!executor.hasMoments()) { // nobody will say that this step has ended
+      step++;
+      forgetMicroBatches();
+    }
     return loss;
   }
 
@@ -271,7 +275,7 @@ public final class ModelInstance implements LanguageModel {
 
   /** Carried state has moved on, but the file could not say what else has been accumulated. */
   private void requireNothingAccumulated(String operation) {
-    if (microBatches > 0 && executor.hasMoments()) {
+    if (microBatches > 0) {
       throw new IllegalStateException(
           operation + " between accumulate and update: call update first");
     }

@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+import static org.assertj.core.api.Assertions.within;
 
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Parameter;
@@ -209,6 +211,25 @@ class MoEInstanceTest {
     assertThatIllegalStateException()
         .isThrownBy(() -> moe.forward(x, y))
         .withMessage("y is closed");
+  }
+
+  @Test
+  void withoutOptimizerEachBackwardIsAStepOfItsOwn() {
+    try (TinyMoE bare = TinyMoE.on(device, 3, Optimizer.NONE)) {
+      for (int i = 1; i <= 3; i++) {
+        bare.forward(x, y);
+        bare.backward(dy, dx);
+        assertThat(bare.step()).isEqualTo(i);
+      }
+      float[] once = values(bare.parameters().get(1).gradient());
+      bare.forward(x, y);
+      float shift = y.get(0, 0);
+      bare.accumulate(dy, dx);
+      assertThat(bare.step()).isEqualTo(3);
+      assertThat(bare.parameters().get(1).gradient().get(0, 0)).isEqualTo(2 * once[0]);
+      bare.forward(x, y);
+      assertThat(y.get(0, 0) - shift).as("numbers go on").isCloseTo(4, within(1e-4f));
+    }
   }
 
   @Test

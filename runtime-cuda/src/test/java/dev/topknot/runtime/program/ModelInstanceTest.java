@@ -24,6 +24,8 @@ import dev.topknot.runtime.cpu.CpuContext;
 import dev.topknot.runtime.cpu.CpuProgram;
 import dev.topknot.runtime.fixture.TinyModel;
 import dev.topknot.runtime.fixture.TinyModelCpu;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
@@ -32,6 +34,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class ModelInstanceTest {
   private static final Batch BATCH =
@@ -40,6 +43,7 @@ class ModelInstanceTest {
       Batch.full(new int[] {4, 4, 3, 1, 0, 2}, new int[] {1, 0, 2, 2, 3, 4});
   private static final Update UPDATE = Update.of(0.05);
 
+  @TempDir Path directory;
   private TinyModel model;
 
   @BeforeEach
@@ -484,6 +488,27 @@ class ModelInstanceTest {
       assertThatExceptionOfType(UnsupportedOperationException.class)
           .isThrownBy(() -> bare.update(UPDATE))
           .withMessageContaining("optimizer = NONE");
+    }
+  }
+
+  @Test
+  void withoutOptimizerEachBatchIsAStepOfItsOwn() throws IOException {
+    try (TinyModel bare = TinyModel.on(Device.cpu(1), 7, 3, Optimizer.NONE, TinyModelCpu::new)) {
+      bare.accumulate(BATCH);
+      bare.accumulate(OTHER);
+      model.train(BATCH, Update.of(0));
+      model.accumulate(OTHER);
+      for (int i = 0; i < model.parameters().size(); i++) {
+        assertThat(values(bare.parameters().get(i).gradient()))
+            .as("neither a mean with the batch before nor the same noise again")
+            .isEqualTo(values(model.parameters().get(i).gradient()));
+      }
+      assertThat(bare.step()).isEqualTo(2);
+      Path file = directory.resolve("bare.safetensors");
+      bare.save(file);
+      bare.accumulate(BATCH);
+      bare.load(file);
+      assertThat(bare.step()).isEqualTo(2);
     }
   }
 
