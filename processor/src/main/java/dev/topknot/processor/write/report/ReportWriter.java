@@ -1,5 +1,6 @@
 package dev.topknot.processor.write.report;
 
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.Cost;
@@ -118,7 +119,7 @@ public final class ReportWriter {
           cost.bytes() / 1e6);
     }
     line("| | | all | %,.1f | %,.1f |", sum.flops() / 1e6, sum.bytes() / 1e6);
-    if (program.program() == Program.TRAIN) {
+    if (program.program() == Program.TRAIN && plan.spec().optimizer() == Optimizer.ADAM) {
       line("");
       line(
           "The update reads and writes parameters and moments and reads gradients: %s.",
