@@ -1,6 +1,5 @@
 package dev.topknot.processor;
 
-import com.google.auto.common.GeneratedAnnotations;
 import com.google.auto.common.MoreElements;
 import com.google.auto.service.AutoService;
 import dev.topknot.processor.check.GeneratedNames;
@@ -95,12 +94,7 @@ public final class TopknotProcessor extends AbstractProcessor {
   public synchronized void init(ProcessingEnvironment environment) {
     super.init(environment);
     limit = MemoryLimit.read(environment.getOptions(), report);
-    writers =
-        new Writers(
-            environment.getFiler(),
-            GeneratedAnnotations.generatedAnnotation(
-                    environment.getElementUtils(), environment.getSourceVersion())
-                .map(type -> type.getQualifiedName().toString()));
+    writers = new Writers(environment.getFiler(), environment.getElementUtils());
   }
 
   @Override

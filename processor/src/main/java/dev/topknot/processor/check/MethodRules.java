@@ -147,7 +147,7 @@ final class MethodRules {
       return;
     }
     for (Method method : declaration.methods()) {
-      if (method.is(MethodTrait.INHERITED)) {
+      if (method.is(MethodTrait.INHERITED) && method.is(MethodTrait.ABSTRACT)) {
         findings.add(
             Problem.INHERITED_METHOD,
             declaration.site(),
@@ -164,6 +164,21 @@ final class MethodRules {
           .namesake()
           .ifPresent(
               type -> findings.add(Problem.NAME_TAKEN, method.site(), method.signature(), type));
+    }
+  }
+
+  static void notHidden(Declaration declaration, Findings findings) {
+    if (!declaration.isModel() && !declaration.isLayer()) {
+      return;
+    }
+    for (Method method : declaration.methods()) {
+      if (method.is(MethodTrait.HIDDEN)) {
+        findings.add(
+            Problem.NAME_TAKEN,
+            method.is(MethodTrait.INHERITED) ? declaration.site() : method.site(),
+            method.signature(),
+            method.namesake().orElseThrow());
+      }
     }
   }
 

@@ -63,6 +63,7 @@ public final class Rules {
           MethodRules::noParameters,
           MethodRules::notInherited,
           MethodRules::freeName,
+          MethodRules::notHidden,
           MethodRules::unlikeNames,
           MethodRules::nothingBesideMoE);
 

@@ -151,6 +151,8 @@ public record Declaration(
     INHERITED,
     /** Has parameters, of types or of values. */
     PARAMETERS,
+    /** Has a body that the generated class, whose method {@code namesake} is, would hide. */
+    HIDDEN,
     /** Declares a method of the runtime anew, with the same parameters and the same return type. */
     REDECLARES_RUNTIME
   }

@@ -23,5 +23,8 @@ public final class RuntimeTypes {
   /** What generated models extend. */
   public static final String FORWARDING_LANGUAGE_MODEL = PROGRAM + ".ForwardingLanguageModel";
 
+  /** What generated layers extend. */
+  public static final String FORWARDING_MOE = PROGRAM + ".ForwardingMoE";
+
   private RuntimeTypes() {}
 }

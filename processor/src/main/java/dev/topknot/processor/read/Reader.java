@@ -162,12 +162,17 @@ public final class Reader {
     for (ExecutableElement method :
         MoreElements.getLocalAndInheritedMethods(type, types, elements)) {
       if (!method.getEnclosingElement().equals(type)
-          && method.getModifiers().contains(Modifier.ABSTRACT)
-          && !runtime.declares(method)) {
+          && (method.getModifiers().contains(Modifier.ABSTRACT)
+              ? !runtime.declares(method)
+              : hides(method, type).isPresent())) {
         methods.add(method(type, method, site, deep));
       }
     }
     return methods;
+  }
+
+  private Optional<String> hides(ExecutableElement method, TypeElement by) {
+    return runtime.hides(method, extendsRuntime(by, RuntimeTypes.LANGUAGE_MODEL));
   }
 
   private Method method(TypeElement type, ExecutableElement method, Site typeSite, boolean deep) {
@@ -192,6 +197,8 @@ public final class Reader {
         traits,
         MethodTrait.REDECLARES_RUNTIME,
         marks.isEmpty() && runtime.redeclared(method, type));
+    Optional<String> hides = hides(method, type);
+    add(traits, MethodTrait.HIDDEN, hides.isPresent());
     Optional<TypeElement> returned = declared(method.getReturnType());
     Role role = returned.map(this::role).orElse(Role.OTHER);
     Optional<Declaration> layer =
@@ -208,7 +215,7 @@ public final class Reader {
         returned.map(it -> name(it).nested()).orElseGet(() -> method.getReturnType().toString()),
         role,
         layer,
-        runtime.namesake(name),
+        hides.or(() -> runtime.namesake(name)),
         marks);
   }
 

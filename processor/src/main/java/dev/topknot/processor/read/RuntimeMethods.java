@@ -5,7 +5,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import javax.lang.model.element.Element;
 import javax.lang.model.element.ExecutableElement;
+import javax.lang.model.element.Modifier;
 import javax.lang.model.element.TypeElement;
 import javax.lang.model.type.TypeMirror;
 import javax.lang.model.util.ElementFilter;
@@ -20,6 +23,20 @@ final class RuntimeMethods {
           RuntimeTypes.FORWARDING_LANGUAGE_MODEL,
           Object.class.getName());
 
+  private static final String DEVICE = RuntimeTypes.PACKAGE + ".Device";
+
+  /** The static methods of every entry class. */
+  private static final Set<String> FACTORIES =
+      Set.of(
+          "on(" + DEVICE + ")",
+          "on(" + DEVICE + ", long)",
+          "on(" + DEVICE + ", long, " + RuntimeTypes.PACKAGE + ".Options)");
+
+  /** The static method of a layer's entry class. */
+  private static final String PART = "part(" + RuntimeTypes.MOE + ")";
+
+  private final Elements elements;
+
   /** Names of methods of models and objects, with the type that users know them from. */
   private final Map<String, String> names = new LinkedHashMap<>();
 
@@ -27,6 +44,7 @@ final class RuntimeMethods {
   private final Map<String, TypeMirror> signatures = new LinkedHashMap<>();
 
   RuntimeMethods(Elements elements) {
+    this.elements = elements;
     for (String name : TYPES) {
       TypeElement type = elements.getTypeElement(name);
       if (type != null) {
@@ -38,7 +56,9 @@ final class RuntimeMethods {
 
   private void add(ExecutableElement method, boolean ofModels) {
     signatures.putIfAbsent(Reader.signature(method), method.getReturnType());
-    if (ofModels) {
+    // With parameters, what generated classes use themselves is another method than a layer's.
+    boolean hidden = method.getModifiers().contains(Modifier.PROTECTED);
+    if (ofModels && (!hidden || method.getParameters().isEmpty())) {
       names.putIfAbsent(
           method.getSimpleName().toString(),
           method.getEnclosingElement().getSimpleName().toString());
@@ -48,6 +68,32 @@ final class RuntimeMethods {
   /** The runtime's or the language's type that has a method of this name. */
   Optional<String> namesake(String name) {
     return Optional.ofNullable(names.get(name));
+  }
+
+  /**
+   * The class that has what a user's default method says, and would not let it be: a class's method
+   * hides it, or cannot stand beside it.
+   *
+   * @param isModel whether the method is a model's; else a layer's
+   */
+  Optional<String> hides(ExecutableElement method, boolean isModel) {
+    if (!method.isDefault() || ofRuntime(method.getEnclosingElement())) {
+      return Optional.empty();
+    }
+    String signature = Reader.signature(method);
+    if (FACTORIES.contains(signature) || (!isModel && signature.equals(PART))) {
+      return Optional.of("the generated class");
+    }
+    String above = isModel ? RuntimeTypes.FORWARDING_LANGUAGE_MODEL : RuntimeTypes.FORWARDING_MOE;
+    return Optional.ofNullable(elements.getTypeElement(above)).stream()
+        .flatMap(type -> ElementFilter.methodsIn(type.getEnclosedElements()).stream())
+        .filter(it -> Reader.signature(it).equals(signature))
+        .map(it -> it.getEnclosingElement().getSimpleName().toString())
+        .findFirst();
+  }
+
+  private boolean ofRuntime(Element type) {
+    return elements.getPackageOf(type).getQualifiedName().contentEquals(RuntimeTypes.PACKAGE);
   }
 
   /** Whether a method comes from the runtime or from above it. */

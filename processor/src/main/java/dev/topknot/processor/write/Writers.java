@@ -5,26 +5,33 @@ import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.write.java.JavaWriter;
 import dev.topknot.processor.write.report.ReportWriter;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.Writer;
+import java.nio.charset.StandardCharsets;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
 import javax.annotation.processing.Filer;
 import javax.lang.model.element.Element;
+import javax.lang.model.element.ModuleElement;
+import javax.lang.model.element.TypeElement;
+import javax.lang.model.util.ElementFilter;
+import javax.lang.model.util.Elements;
 import javax.tools.FileObject;
 import javax.tools.StandardLocation;
 
 /** Hands a plan to every writer and its files to the compiler. */
 public final class Writers {
-  private final Filer filer;
-  private final Optional<String> generated;
+  private static final String GENERATED = "javax.annotation.processing.Generated";
 
-  /**
-   * Prepares the writers.
-   *
-   * @param generated the name of the {@code @Generated} that the compilation knows, if it does
-   */
-  public Writers(Filer filer, Optional<String> generated) {
+  private final Filer filer;
+  private final Elements elements;
+
+  /** Prepares the writers. */
+  public Writers(Filer filer, Elements elements) {
     this.filer = filer;
-    this.generated = generated;
+    this.elements = elements;
   }
 
   /**
@@ -32,15 +39,32 @@ public final class Writers {
    *
    * @param root the annotated interface, the only originating element of each file
    */
-  public void write(Plan plan, Element root) throws IOException {
+  public void write(Plan plan, TypeElement root) throws IOException {
     SpecName name = plan.spec().name();
-    for (JavaWriter.Source source : JavaWriter.write(plan, generated)) {
+    Set<String> inherited =
+        ElementFilter.typesIn(elements.getAllMembers(root)).stream()
+            .map(type -> type.getSimpleName().toString())
+            .collect(Collectors.toCollection(TreeSet::new));
+    for (JavaWriter.Source source : JavaWriter.write(plan, inherited, generated(root))) {
       write(name, source, root);
     }
-    write(
+    FileObject report =
         filer.createResource(
-            StandardLocation.CLASS_OUTPUT, name.packageName(), name.flat() + ".topknot.md", root),
-        ReportWriter.write(plan));
+            StandardLocation.CLASS_OUTPUT, name.packageName(), name.flat() + ".topknot.md", root);
+    // Not in the encoding of the sources, which may lack what the report says.
+    try (OutputStream stream = report.openOutputStream()) {
+      stream.write(ReportWriter.write(plan).getBytes(StandardCharsets.UTF_8));
+    }
+  }
+
+  /** The {@code @Generated} that a type's module reads, if it does. */
+  private Optional<String> generated(Element root) {
+    ModuleElement module = elements.getModuleOf(root);
+    TypeElement type =
+        module == null
+            ? elements.getTypeElement(GENERATED)
+            : elements.getTypeElement(module, GENERATED);
+    return Optional.ofNullable(type).map(it -> it.getQualifiedName().toString());
   }
 
   /**
@@ -50,16 +74,13 @@ public final class Writers {
    */
   public void writeBroken(SpecName name, boolean isPublic, boolean isModel, Element root)
       throws IOException {
-    write(name, JavaWriter.writeBroken(name, isPublic, isModel, generated), root);
+    write(name, JavaWriter.writeBroken(name, isPublic, isModel, generated(root)), root);
   }
 
   private void write(SpecName name, JavaWriter.Source source, Element root) throws IOException {
-    write(filer.createSourceFile(name.inPackage(source.simpleName()), root), source.text());
-  }
-
-  private static void write(FileObject file, String text) throws IOException {
+    FileObject file = filer.createSourceFile(name.inPackage(source.simpleName()), root);
     try (Writer writer = file.openWriter()) {
-      writer.write(text);
+      writer.write(source.text());
     }
   }
 }

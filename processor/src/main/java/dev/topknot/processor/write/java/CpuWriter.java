@@ -118,9 +118,20 @@ final class CpuWriter {
   }
 
   /** A layer's field in its program; a layer of its own has no name. */
-  private static String field(LayerPlan layer) {
+  private String field(LayerPlan layer) {
     String name = layer.name().isEmpty() ? "layer" : layer.name();
-    return TAKEN.contains(name) ? name + "Layer" : name;
+    if (!TAKEN.contains(name)) {
+      return name;
+    }
+    String free = name + "Layer";
+    while (isLayer(free)) {
+      free += "_";
+    }
+    return free;
+  }
+
+  private boolean isLayer(String name) {
+    return plan.programs().get(0).layers().stream().anyMatch(it -> it.name().equals(name));
   }
 
   private MethodSpec sizes(String method, String doc, boolean workspace) {

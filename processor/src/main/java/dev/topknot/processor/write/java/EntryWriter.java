@@ -22,6 +22,7 @@ import dev.topknot.processor.plan.Parameter;
 import dev.topknot.processor.plan.Plan;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /**
  * Writes the way in:
@@ -50,9 +51,16 @@ final class EntryWriter {
   private final SpecName name;
   private final ClassName spec;
   private final ClassName entry;
+  private final Set<String> inherited;
 
-  EntryWriter(Plan plan) {
+  /**
+   * Writes a plan's entry class.
+   *
+   * @param inherited simple names of types within the interface, which hide imports of such names
+   */
+  EntryWriter(Plan plan, Set<String> inherited) {
     this.plan = plan;
+    this.inherited = inherited;
     this.name = plan.spec().name();
     this.spec = className(name);
     this.entry = ClassName.get(name.packageName(), name.entry());
@@ -70,6 +78,10 @@ final class EntryWriter {
       type.addModifiers(PUBLIC);
     }
     type.addSuperinterface(spec);
+    type.alwaysQualify(inherited.toArray(String[]::new));
+    if (inherited.contains(RuntimeNames.LAYOUT.simpleName())) {
+      type.alwaysQualify(RuntimeNames.LAYOUT_ENTRY.simpleName());
+    }
     if (plan.spec() instanceof ModelSpec model) {
       model(model, type);
     } else {

@@ -8,6 +8,7 @@ import dev.topknot.processor.model.SpecName;
 import dev.topknot.processor.plan.Plan;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /** Writes the Java files of a plan. */
 public final class JavaWriter {
@@ -21,12 +22,13 @@ public final class JavaWriter {
   /**
    * Writes the entry class and the CPU programs.
    *
+   * @param inherited simple names of types within the interface
    * @param generated the name of the {@code @Generated} that the compilation knows, if it does
    */
-  public static List<Source> write(Plan plan, Optional<String> generated) {
+  public static List<Source> write(Plan plan, Set<String> inherited, Optional<String> generated) {
     SpecName name = plan.spec().name();
     return List.of(
-        source(name, new EntryWriter(plan).write(), generated),
+        source(name, new EntryWriter(plan, inherited).write(), generated),
         source(name, new CpuWriter(plan).write(), generated));
   }
 

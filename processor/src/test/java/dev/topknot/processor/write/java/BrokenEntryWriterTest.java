@@ -9,6 +9,7 @@ import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -24,7 +25,8 @@ class BrokenEntryWriterTest {
   @ParameterizedTest
   @MethodSource("specs")
   void hasTheConstantsAndWaysInOfTheRealClass(Spec spec) {
-    JavaWriter.Source real = JavaWriter.write(Planner.plan(spec), Optional.empty()).get(0);
+    JavaWriter.Source real =
+        JavaWriter.write(Planner.plan(spec), Set.of(), Optional.empty()).get(0);
     JavaWriter.Source broken =
         JavaWriter.writeBroken(
             spec.name(), spec.isPublic(), spec instanceof ModelSpec, Optional.empty());

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -56,7 +57,7 @@ class JavaWriterTest {
 
   private static List<JavaWriter.Source> sources(Spec spec) {
     return JavaWriter.write(
-        Planner.plan(spec), Optional.of("javax.annotation.processing.Generated"));
+        Planner.plan(spec), Set.of(), Optional.of("javax.annotation.processing.Generated"));
   }
 
   @Test
