@@ -102,7 +102,8 @@ public interface LanguageModel extends AutoCloseable {
    *
    * @throws CheckpointException naming the first difference, if the file does not fit this model;
    *     nothing has changed then
-   * @throws IOException if it cannot be read
+   * @throws IOException if it cannot be read; if that was in the middle of it, some parameters are
+   *     those of the file
    */
   void load(Path path) throws IOException;
 

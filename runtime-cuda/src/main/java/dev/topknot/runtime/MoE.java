@@ -86,7 +86,8 @@ public interface MoE extends Layer, AutoCloseable {
    *
    * @throws CheckpointException naming the first difference, if the file does not fit this layer;
    *     nothing has changed then
-   * @throws IOException if it cannot be read
+   * @throws IOException if it cannot be read; if that was in the middle of it, some parameters are
+   *     those of the file
    */
   void load(Path path) throws IOException;
 

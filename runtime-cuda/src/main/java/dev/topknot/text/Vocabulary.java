@@ -117,7 +117,7 @@ public final class Vocabulary {
   public int[] encode(String text) {
     return text.strip().isEmpty()
         ? new int[0]
-        : Arrays.stream(text.strip().split("\\s+")).mapToInt(this::id).toArray();
+        : Arrays.stream(text.strip().split("\\p{javaWhitespace}+")).mapToInt(this::id).toArray();
   }
 
   /**

@@ -89,4 +89,12 @@ class VocabularyTest {
   private static List<String> entries(Vocabulary vocabulary) {
     return IntStream.range(0, vocabulary.size()).mapToObj(vocabulary::word).toList();
   }
+
+  /** As the reader of a corpus does: at what Java calls white space, not at no-break spaces. */
+  @Test
+  void encodesWordsApartByTheWhiteSpaceOfACorpus() {
+    Vocabulary words =
+        Vocabulary.of(9, List.of("", "", "a", "b", "b\u00a0a"), new long[] {1, 1, 3, 2, 1});
+    assertThat(words.encode("a\u3000b\u2003 b\u00a0a\tb")).containsExactly(2, 3, 4, 3);
+  }
 }

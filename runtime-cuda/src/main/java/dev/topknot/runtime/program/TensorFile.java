@@ -55,8 +55,9 @@ final class TensorFile {
   /** Reads one tensor's bytes, which begin at a byte of the file. */
   static void read(FileChannel channel, long from, Tensor tensor) throws IOException {
     float[] tile = new float[(int) Math.min(TILE, tensor.size())];
+    // on the heap: thousands of experts are thousands of tensors, and direct memory is freed late
     ByteBuffer bytes =
-        ByteBuffer.allocateDirect(tile.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer.allocate(tile.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
     for (long done = 0; done < tensor.size(); done += tile.length) {
       int count = (int) Math.min(tile.length, tensor.size() - done);
       bytes.clear().limit(count * Float.BYTES);
