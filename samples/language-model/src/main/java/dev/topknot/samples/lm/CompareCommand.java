@@ -19,8 +19,11 @@ import picocli.CommandLine.Spec;
     name = "compare",
     description =
         "Trains the MoE model and its dense twin, which does as many operations for each word, on"
-            + " the same text in the same order, and reports both.")
+            + " the same text in the same order, and reports both. Without a limit: one pass over the"
+            + " text; 1,500 steps of the bundled text.")
 final class CompareCommand implements Callable<Integer> {
+  private static final long BUNDLED_STEPS = 1500;
+
   @Mixin private TrainingOptions training;
   @Mixin private DeviceOptions device;
 
@@ -43,7 +46,7 @@ final class CompareCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     PrintWriter console = spec.commandLine().getOut();
     Path directory = out == null ? Runs.next("compare") : out;
-    Settings settings = training.over(Settings.DEFAULTS);
+    Settings settings = training.over(training.defaults(BUNDLED_STEPS, null));
     Corpus corpus = TrainingOptions.read(settings, console);
     List<Outcome> outcomes = new ArrayList<>();
     for (ModelKind kind : ModelKind.values()) {

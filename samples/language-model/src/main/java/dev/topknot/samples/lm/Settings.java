@@ -29,7 +29,7 @@ record Settings(
     Double minutes) {
 
   static final Settings DEFAULTS =
-      new Settings(ModelKind.MOE, Text.BUNDLED, 1, 0.003, 300, 1, null, null, null, 1, null, null);
+      new Settings(ModelKind.MOE, Text.BUNDLED, 1, 0.004, 400, 1, null, null, null, 1, null, null);
 
   private static final String FILE = "run.properties";
 
@@ -58,6 +58,22 @@ record Settings(
         epochs,
         steps,
         minutes);
+  }
+
+  Settings withLimits(Long maxSteps, Double maxMinutes) {
+    return new Settings(
+        model,
+        text,
+        seed,
+        rate,
+        warmup,
+        clip,
+        importanceLoss,
+        loadLoss,
+        dropout,
+        epochs,
+        maxSteps,
+        maxMinutes);
   }
 
   void save(Path run) throws IOException {

@@ -13,8 +13,14 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-@Command(name = "train", description = "Trains a language model and reports how good it became.")
+@Command(
+    name = "train",
+    description =
+        "Trains a language model and reports how good it became. Without a limit: one pass over the"
+            + " text; of the bundled text as much as 5 minutes allow.")
 final class TrainCommand implements Callable<Integer> {
+  private static final double BUNDLED_MINUTES = 5;
+
   @Mixin private TrainingOptions training;
   @Mixin private DeviceOptions device;
 
@@ -49,7 +55,8 @@ final class TrainCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Path directory = directory();
-    Settings settings = training.over(resume ? Settings.load(directory) : Settings.DEFAULTS);
+    Settings settings =
+        training.over(resume ? Settings.load(directory) : training.defaults(null, BUNDLED_MINUTES));
     settings = kind == null ? settings : settings.withModel(kind);
     PrintWriter console = spec.commandLine().getOut();
     Corpus corpus = TrainingOptions.read(settings, console);

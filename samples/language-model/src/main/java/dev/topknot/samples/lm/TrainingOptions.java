@@ -28,13 +28,20 @@ final class TrainingOptions {
   @Option(
       names = "--rate",
       paramLabel = "R",
-      description = "Highest learning rate; it rises linearly, then falls as 1/sqrt(step).")
+      description =
+          "Highest learning rate; it rises linearly, then falls as 1/sqrt(step). Default: 0.004.")
   private Double rate;
 
-  @Option(names = "--warmup", paramLabel = "N", description = "Steps to the highest rate.")
+  @Option(
+      names = "--warmup",
+      paramLabel = "N",
+      description = "Steps to the highest rate. Default: 400.")
   private Long warmup;
 
-  @Option(names = "--clip", paramLabel = "C", description = "Largest norm of the gradient.")
+  @Option(
+      names = "--clip",
+      paramLabel = "C",
+      description = "Largest norm of the gradient. Default: 1.")
   private Double clip;
 
   @Option(
@@ -75,8 +82,15 @@ final class TrainingOptions {
       description = "Steps from one checkpoint to the next. Default: 2000.")
   long saveEvery;
 
-  /** The settings with what is given here in place of what is there. */
+  /** The defaults, with limits for the bundled text, which is there to be tried in minutes. */
+  Settings defaults(Long bundledSteps, Double bundledMinutes) {
+    boolean bundled = text.over(Text.BUNDLED).data() == null;
+    return bundled ? Settings.DEFAULTS.withLimits(bundledSteps, bundledMinutes) : Settings.DEFAULTS;
+  }
+
+  /** The settings with what is given here in place of what is there; a limit replaces them all. */
   Settings over(Settings base) {
+    boolean limited = epochs != null || steps != null || minutes != null;
     return new Settings(
         base.model(),
         text.over(base.text()),
@@ -88,8 +102,8 @@ final class TrainingOptions {
         or(loadLoss, base.loadLoss()),
         or(dropout, base.dropout()),
         or(epochs, base.epochs()),
-        or(steps, base.steps()),
-        or(minutes, base.minutes()));
+        limited ? steps : base.steps(),
+        limited ? minutes : base.minutes());
   }
 
   /** Reads the text with a vocabulary of its own, as large as the models', and says what it is. */
