@@ -133,6 +133,12 @@ class LayersElsewhereTest {
   }
 
   @Test
+  void warningsAreLeftToTheCompilationThere() throws IOException {
+    compileLibrary(experts("experts = 4, k = 1, width = 16, tokens = 160"), ENTRY);
+    assertThat(compileModel()).isEmpty();
+  }
+
+  @Test
   void whatDoesNotFitQuotesTheValuesThere() throws IOException {
     compileLibrary(experts("experts = 4, k = 2, width = 32, tokens = 640"), ENTRY);
     assertThat(compileModel())

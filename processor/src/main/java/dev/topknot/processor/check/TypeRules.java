@@ -21,8 +21,12 @@ final class TypeRules {
                     Problem.NOT_AN_INTERFACE,
                     mark.site(),
                     declaration.name().nested(),
-                    declaration.kind(),
+                    withArticle(declaration.kind()),
                     mark.name().equals("MoEModel") ? "LanguageModel" : "MoE"));
+  }
+
+  private static String withArticle(String noun) {
+    return ("aeiou".indexOf(noun.charAt(0)) < 0 ? "a " : "an ") + noun;
   }
 
   static void visible(Declaration declaration, Findings findings) {

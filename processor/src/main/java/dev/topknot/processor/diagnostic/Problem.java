@@ -18,7 +18,7 @@ public enum Problem {
   NOT_AN_INTERFACE(
       "TK001",
       "not an interface",
-      "{name} is a {kind}: only an interface can be compiled; write 'interface {name} extends"
+      "{name} is {kind}: only an interface can be compiled; write 'interface {name} extends"
           + " {parent}'"),
   PRIVATE_TYPE(
       "TK002",

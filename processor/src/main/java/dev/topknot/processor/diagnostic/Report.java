@@ -17,14 +17,18 @@ public final class Report implements Findings {
   }
 
   /**
-   * Findings about something declared elsewhere, printed on the place that uses it.
+   * Findings about something declared elsewhere, printed on the place that uses it. Warnings are
+   * left to the compilation there: what suppresses them is in no class file.
    *
    * @param site the place that uses it
    * @param declaration what is used
    */
   public Findings usedAt(Site site, String declaration) {
-    return (problem, unused, values) ->
+    return (problem, unused, values) -> {
+      if (problem.isError()) {
         findings.add(new Finding(problem, site, declaration + ": " + problem.text(values)));
+      }
+    };
   }
 
   /** All that was found, in the order of the rules. */
