@@ -1,0 +1,2 @@
+/** Compiles and runs what the documentation shows. */
+package dev.topknot.it.documentation;
