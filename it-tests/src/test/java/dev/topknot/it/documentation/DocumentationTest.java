@@ -7,7 +7,6 @@ import static org.assertj.core.api.Assertions.fail;
 import dev.topknot.it.documentation.Page.Block;
 import dev.topknot.it.documentation.Page.Treatment;
 import dev.topknot.it.documentation.Snippets.Source;
-import dev.topknot.processor.TopknotProcessor;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -17,6 +16,7 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import javax.annotation.processing.Processor;
 import javax.tools.Diagnostic;
 import javax.tools.DiagnosticCollector;
 import javax.tools.JavaCompiler;
@@ -70,7 +70,8 @@ class DocumentationTest {
   @Test
   void aBlockThatDoesNotCompileIsNamedByFileAndLine() {
     Page page =
-        Page.parse(Path.of("page.md"), "# A page\n\n```java\nint one = 1;\nint two = \"2\";\n```\n");
+        Page.parse(
+            Path.of("page.md"), "# A page\n\n```java\nint one = 1;\nint two = \"2\";\n```\n");
     assertThatThrownBy(() -> check(page)).hasMessageContaining("page.md:5: error: incompatible");
   }
 
@@ -136,7 +137,7 @@ class DocumentationTest {
     return directory.resolve("classes");
   }
 
-  private void compile(Page page, List<Source> sources) throws IOException {
+  private void compile(Page page, List<Source> sources) throws Exception {
     Files.createDirectories(classes());
     JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
     DiagnosticCollector<JavaFileObject> diagnostics = new DiagnosticCollector<>();
@@ -151,7 +152,7 @@ class DocumentationTest {
             System.getProperty("java.class.path"));
     JavaCompiler.CompilationTask task =
         compiler.getTask(null, null, diagnostics, options, null, sources);
-    task.setProcessors(List.of(new TopknotProcessor()));
+    task.setProcessors(List.of(processor()));
     boolean compiled = task.call();
     // Those without a source are about the class path.
     List<String> problems =
@@ -165,8 +166,17 @@ class DocumentationTest {
     }
   }
 
+  /** By its name, since naming the class would want annotations that are not on the class path. */
+  private static Processor processor() throws ReflectiveOperationException {
+    return Class.forName("dev.topknot.processor.TopknotProcessor")
+        .asSubclass(Processor.class)
+        .getDeclaredConstructor()
+        .newInstance();
+  }
+
   private static String message(Diagnostic<? extends JavaFileObject> it) {
-    String place = it.getSource() == null ? "" : it.getSource().getName() + ":" + it.getLineNumber();
+    String place =
+        it.getSource() == null ? "" : it.getSource().getName() + ":" + it.getLineNumber();
     String kind = it.getKind() == Diagnostic.Kind.ERROR ? "error" : "warning";
     return place + ": " + kind + ": " + it.getMessage(null);
   }
@@ -181,7 +191,7 @@ class DocumentationTest {
     assertThat(files).as("%s: files called %s", where, block.remark()).hasSize(1);
     String file = Files.readString(files.get(0));
     int at = 0;
-    for (String part : Pattern.compile("^…\n", Pattern.MULTILINE).split(block.text())) {
+    for (String part : Pattern.compile("^…\n", Pattern.MULTILINE).split(block.text(), -1)) {
       int found = file.indexOf(part, at);
       if (found < 0) {
         fail("%s: %s has nowhere, or not in this order:%n%s", where, block.remark(), part);

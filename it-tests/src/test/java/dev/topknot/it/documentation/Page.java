@@ -16,7 +16,8 @@ import java.util.regex.Pattern;
  */
 record Page(Path path, List<Block> blocks) {
   private static final Pattern FENCE = Pattern.compile("```(\\w*)");
-  private static final Pattern MARK = Pattern.compile("<!-- (not run|not java|generated): (.+) -->");
+  private static final Pattern MARK =
+      Pattern.compile("<!-- (not run|not java|generated): (.+) -->");
 
   /** How a block is to be treated. */
   enum Treatment {

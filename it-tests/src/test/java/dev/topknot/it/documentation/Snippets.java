@@ -105,8 +105,7 @@ final class Snippets {
     }
     for (Block block : statements) {
       if (block.treatment() == Treatment.COMPILE) {
-        sources.add(
-            statements(page.path(), "NotRun" + block.line(), "compiled", List.of(block)));
+        sources.add(statements(page.path(), "NotRun" + block.line(), "compiled", List.of(block)));
       }
     }
     return sources;
@@ -127,7 +126,12 @@ final class Snippets {
       line = block.line() + (int) block.text().lines().count();
     }
     String start =
-        HEADER + imports + "final class " + name + " { static void " + method
+        HEADER
+            + imports
+            + "final class "
+            + name
+            + " { static void "
+            + method
             + "() throws Exception {";
     return new Source(page, name, start + body + "}}\n");
   }
@@ -136,8 +140,7 @@ final class Snippets {
   private static List<Source> split(Path page, Block block) throws IOException {
     DiagnosticCollector<JavaFileObject> problems = new DiagnosticCollector<>();
     Source whole = new Source(page, "Block", block.text());
-    JavacTask task =
-        (JavacTask) COMPILER.getTask(null, null, problems, null, null, List.of(whole));
+    JavacTask task = (JavacTask) COMPILER.getTask(null, null, problems, null, null, List.of(whole));
     CompilationUnitTree unit = task.parse().iterator().next();
     if (!problems.getDiagnostics().isEmpty()) {
       // Compiling it as it is will say what is wrong.
