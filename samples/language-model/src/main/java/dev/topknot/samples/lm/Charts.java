@@ -160,7 +160,9 @@ final class Charts {
             .xAxisTitle("tokens seen, millions")
             .yAxisTitle(yAxis)
             .build();
-    chart.getStyler().setLegendPosition(Styler.LegendPosition.InsideNE);
+    // Below, where it covers no curve.
+    chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideS);
+    chart.getStyler().setLegendLayout(Styler.LegendLayout.Horizontal);
     plain(chart.getStyler());
     return chart;
   }
@@ -215,6 +217,8 @@ final class Charts {
     graphics.dispose();
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try {
+      // A cache on disk wants a shutdown hook, which is refused after Ctrl-C.
+      ImageIO.setUseCache(false);
       ImageIO.write(image, "png", bytes);
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -38,12 +38,33 @@ abstract class Display implements TrainingListener, AutoCloseable {
   @Override
   public abstract void close();
 
+  /** Tells the time left from the pace since the first step, so that resuming does not flatter. */
+  private static final class Pace {
+    private volatile long start;
+    private volatile double first = Double.NaN;
+    private volatile double now = Double.NaN;
+
+    void at(double fraction) {
+      if (Double.isNaN(first)) {
+        start = System.nanoTime();
+        first = fraction;
+      }
+      now = fraction;
+    }
+
+    String left() {
+      double seconds = (System.nanoTime() - start) / 1e9;
+      return now > first ? TrainingRun.duration(seconds * (1 - now) / (now - first)) : "?";
+    }
+  }
+
   private static final class Lines extends Display {
     private static final long EVERY_NANOS = 10_000_000_000L;
 
     private final PrintStream out;
     private Progress progress;
     private String heldOut = "";
+    private final Pace pace = new Pace();
     private long next = System.nanoTime();
 
     Lines(PrintStream out) {
@@ -53,6 +74,7 @@ abstract class Display implements TrainingListener, AutoCloseable {
     @Override
     public void stepped(Progress latest) {
       progress = latest;
+      pace.at(latest.fraction());
     }
 
     @Override
@@ -72,8 +94,9 @@ abstract class Display implements TrainingListener, AutoCloseable {
                   row.importanceCv(), row.loadCv(), row.maxOverMeanLoad());
       out.println(
           format(
-                  "%3.0f%%, step %d, %,d tokens, %,.0f words/s, loss %.3f, perplexity %.1f",
+                  "%3.0f%%, %s left, step %d, %,d tokens, %,.0f words/s, loss %.3f, perplexity %.1f",
                   100 * progress.fraction(),
+                  pace.left(),
                   row.step(),
                   row.tokens(),
                   row.wordsPerSecond(),
@@ -91,6 +114,7 @@ abstract class Display implements TrainingListener, AutoCloseable {
     private static final int STEPS = 1000;
     private static final int SHORTEST_BAR = 3;
 
+    private final Pace pace = new Pace();
     private final ProgressBar bar;
     private String heldOut = "";
     private boolean closed;
@@ -101,18 +125,14 @@ abstract class Display implements TrainingListener, AutoCloseable {
               .setTaskName(task)
               .setInitialMax(STEPS)
               .setUpdateIntervalMillis(500)
-              .setRenderer(Bar::render)
+              .setRenderer((state, columns) -> render(state, columns, pace.left()))
               .setConsumer(new ConsoleProgressBarConsumer(out))
               .build();
     }
 
     /** The figures, and a bar in what is left of the line. */
-    private static String render(ProgressState state, int columns) {
+    private static String render(ProgressState state, int columns, String left) {
       double done = state.getNormalizedProgress();
-      String left =
-          done > 0 && done < 1
-              ? TrainingRun.duration(state.getElapsedAfterStart().toSeconds() * (1 - done) / done)
-              : "0:00";
       String before = format("%s %3.0f%% [", state.getTaskName(), 100 * done);
       String after = format("] %s  %s", left, state.getExtraMessage());
       int length = Math.max(SHORTEST_BAR, columns - before.length() - after.length());
@@ -123,6 +143,7 @@ abstract class Display implements TrainingListener, AutoCloseable {
 
     @Override
     public void stepped(Progress progress) {
+      pace.at(progress.fraction());
       bar.stepTo(Math.round(progress.fraction() * STEPS));
     }
 

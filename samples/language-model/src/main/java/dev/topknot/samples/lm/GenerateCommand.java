@@ -49,10 +49,11 @@ final class GenerateCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     PrintWriter out = spec.commandLine().getOut();
     Path directory = run.directory();
+    Settings settings = Settings.load(directory);
     Vocabulary vocabulary = run.vocabulary(directory);
     int[] words = vocabulary.encode(prompt);
     int[] start = IntStream.concat(IntStream.of(Vocabulary.END), IntStream.of(words)).toArray();
-    try (LanguageModel model = run.model(directory, Settings.load(directory))) {
+    try (LanguageModel model = run.model(directory, settings)) {
       long draws = seed == null ? model.seed() : seed;
       int[] added = model.generate(start, count, temperature, draws).toArray();
       int[] all = IntStream.concat(IntStream.of(words), IntStream.of(added)).toArray();

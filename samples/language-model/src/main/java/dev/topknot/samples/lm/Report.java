@@ -62,7 +62,13 @@ final class Report {
     for (Outcome outcome : outcomes) {
       if (!outcome.result().log().loads().isEmpty()) {
         image("Expert load over time", () -> Charts.loads(outcome));
+        note(
+            "Tokens that each expert was sent over those of an equal share: white is 1, blue is"
+                + " less, red is more, and 3 stands for all above.");
         image("Balance", () -> Charts.balance(outcome));
+        note(
+            "Importance and load are summed over the steps between two points, so a single batch is"
+                + " less even. Load is the gate's smooth estimate, not the tokens counted above.");
       }
     }
     for (Outcome outcome : outcomes) {

@@ -76,7 +76,11 @@ final class TrainCommand implements Callable<Integer> {
 
   private static String report(Outcome outcome) {
     try {
-      return "Report: " + Report.write(outcome.directory(), List.of(outcome));
+      String report = "Report: " + Report.write(outcome.directory(), List.of(outcome));
+      return outcome.result().stopped()
+          ? report
+          : "%s%nTo try it: samples/lm generate --run %s --prompt \"the old\""
+              .formatted(report, outcome.directory());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

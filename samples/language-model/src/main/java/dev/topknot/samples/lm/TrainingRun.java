@@ -4,9 +4,11 @@ import dev.topknot.runtime.Device;
 import dev.topknot.runtime.LanguageModel;
 import dev.topknot.text.Corpus;
 import dev.topknot.text.Trainer;
+import dev.topknot.text.TrainingListener;
 import dev.topknot.text.TrainingResult;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -44,7 +46,6 @@ final class TrainingRun {
       throws IOException {
     try (LanguageModel model = settings.model().on(device, settings.seed(), settings.options());
         Trainer trainer = trainer(model, resume, display)) {
-      settings.save(directory);
       long parameters =
           model.parameters().stream()
               .mapToLong(p -> Arrays.stream(p.shape()).reduce(1, Math::multiplyExact))
@@ -81,7 +82,8 @@ final class TrainingRun {
             .saveEvery(options.saveEvery)
             .resume(resume)
             .stopOnShutdown()
-            .listener(display);
+            .listener(display)
+            .listener(keeping());
     if (settings.steps() != null) {
       builder.steps(settings.steps());
     }
@@ -89,6 +91,20 @@ final class TrainingRun {
       builder.timeLimit(Duration.ofMillis(Math.round(settings.minutes() * 60_000)));
     }
     return builder.build();
+  }
+
+  /** Writes the settings beside each checkpoint, so that a run that is refused changes nothing. */
+  private TrainingListener keeping() {
+    return new TrainingListener() {
+      @Override
+      public void saved(Path checkpoint, long step) {
+        try {
+          settings.save(directory);
+        } catch (IOException e) {
+          throw new UncheckedIOException(e);
+        }
+      }
+    };
   }
 
   private void print(Outcome outcome) {

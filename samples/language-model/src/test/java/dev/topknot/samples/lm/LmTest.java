@@ -122,6 +122,14 @@ class LmTest {
     assertThat(lm("generate", "--run", run, "--prompt", "the cat", "--count", 8))
         .startsWith("the cat ");
     assertThat(lm("train", "--out", run, "--resume", "--steps", 31)).contains("Trained 31 steps");
+
+    String settings = Files.readString(run.resolve("run.properties"));
+    StringWriter errors = new StringWriter();
+    assertThat(run(new StringWriter(), errors, "train", "--data", text, "--out", run)).isEqualTo(1);
+    assertThat(errors.toString()).contains("holds a checkpoint already");
+    assertThat(run.resolve("run.properties"))
+        .as("a run that is refused changes nothing")
+        .hasContent(settings);
   }
 
   @Test
