@@ -36,6 +36,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class DocumentationTest {
   private static final Path ROOT = Path.of("..");
   private static final Path PROBLEMS = Path.of("docs", "problems");
+  private static final Pattern LINK = Pattern.compile("\\]\\(([^)\\s]+)\\)");
   private static final long LIMIT_SECONDS = 300;
 
   @TempDir private Path directory;
@@ -65,6 +66,19 @@ class DocumentationTest {
   @MethodSource("pagesWithCode")
   void whatAPageShowsIsTrue(Path path) throws Exception {
     check(page(path));
+  }
+
+  @ParameterizedTest
+  @MethodSource("pages")
+  void linksLeadSomewhere(Path path) throws IOException {
+    assertThat(LINK.matcher(Files.readString(ROOT.resolve(path))).results())
+        .extracting(link -> link.group(1))
+        .filteredOn(target -> !target.matches("[a-z]+:.*|#.*"))
+        .allSatisfy(
+            target -> {
+              String file = target.replaceFirst("#.*", "");
+              assertThat(ROOT.resolve(path).resolveSibling(file)).exists();
+            });
   }
 
   @Test

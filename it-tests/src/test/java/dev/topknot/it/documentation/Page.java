@@ -1,7 +1,5 @@
 package dev.topknot.it.documentation;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -49,11 +47,6 @@ record Page(Path path, List<Block> blocks) {
       return language.equals("java")
           && (treatment == Treatment.RUN || treatment == Treatment.COMPILE);
     }
-  }
-
-  /** Reads a page. */
-  static Page read(Path path) throws IOException {
-    return parse(path.normalize(), Files.readString(path));
   }
 
   /** Takes a page apart. */
