@@ -15,8 +15,14 @@ import me.tongfei.progressbar.ProgressState;
  * terse: time left, perplexity in training and on held-out text, CV of importance and of load.
  */
 abstract class Display implements TrainingListener, AutoCloseable {
-  /** A system property that the script sets where the error output is a terminal. */
-  private static final String TERMINAL = "topknot.terminal";
+  /**
+   * A system property that the script sets: the columns of the terminal that the error output is,
+   * or 0. The library of the bar would find them by opening the terminal, and with that gives
+   * Ctrl-C back its default, by which the JVM ends at once, without saving.
+   */
+  private static final String COLUMNS = "topknot.columns";
+
+  private static final int USUAL_COLUMNS = 80;
 
   /** How to show progress. */
   enum Style {
@@ -27,8 +33,11 @@ abstract class Display implements TrainingListener, AutoCloseable {
 
   /** On the error output, so that what a command prints stays its own. */
   static Display of(Style style, String task) {
-    boolean bar = style == Style.bar || (style == Style.auto && Boolean.getBoolean(TERMINAL));
-    return bar ? new Bar(task, System.err) : new Lines(System.err);
+    int columns = Integer.getInteger(COLUMNS, 0);
+    boolean bar = style == Style.bar || (style == Style.auto && columns > 0);
+    return bar
+        ? new Bar(task, System.err, columns > 0 ? columns : USUAL_COLUMNS)
+        : new Lines(System.err);
   }
 
   static String format(String format, Object... values) {
@@ -119,14 +128,14 @@ abstract class Display implements TrainingListener, AutoCloseable {
     private String heldOut = "";
     private boolean closed;
 
-    Bar(String task, PrintStream out) {
+    Bar(String task, PrintStream out, int columns) {
       bar =
           new ProgressBarBuilder()
               .setTaskName(task)
               .setInitialMax(STEPS)
               .setUpdateIntervalMillis(500)
-              .setRenderer((state, columns) -> render(state, columns, pace.left()))
-              .setConsumer(new ConsoleProgressBarConsumer(out))
+              .setRenderer((state, length) -> render(state, length, pace.left()))
+              .setConsumer(new ConsoleProgressBarConsumer(out, columns - 1))
               .build();
     }
 
