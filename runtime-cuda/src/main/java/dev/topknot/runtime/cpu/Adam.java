@@ -24,6 +24,9 @@ public final class Adam {
    */
   private static final float FLUSH = 1e-30f;
 
+  /** No clipping leaves a longer gradient than this: its square would be infinite in a moment. */
+  private static final double LARGEST_NORM = 1e19;
+
   private final Workers workers;
   private final List<Layout.Entry> entries;
   private final Chunk[] chunks;
@@ -113,7 +116,7 @@ public final class Adam {
     this.secondMoments = secondMoments;
     Update update = run.update();
     double updates = run.step() + 1.0;
-    clip = (float) Math.min(1, update.clip() / run.gradientNorm());
+    clip = (float) Math.min(1, Math.min(update.clip(), LARGEST_NORM) / run.gradientNorm());
     keepFirst = (float) update.beta1();
     addFirst = (float) (1 - update.beta1());
     keepSecond = (float) update.beta2();

@@ -77,6 +77,24 @@ class AdamTest {
   }
 
   @Test
+  void hugeGradientsLeaveFiniteMomentsWithoutClippingToo() {
+    Matrix gradients = zeros(1, SIZE);
+    gradients.set(0, 0, -3e38f);
+    Matrix parameters = zeros(1, SIZE);
+    Matrix secondMoments = zeros(1, SIZE);
+    step(
+        new Adam(context(1, Options.defaults(), LAYOUT)),
+        Update.of(0.5),
+        0,
+        parameters,
+        gradients,
+        zeros(1, SIZE),
+        secondMoments);
+    assertThat(secondMoments.get(0, 0)).isFinite();
+    assertThat(parameters.get(0, 0)).isCloseTo(0.5f, within(1e-3f));
+  }
+
+  @Test
   void normOfWhatIsNotFiniteIsNotFinite() {
     Matrix gradients = zeros(1, SIZE);
     gradients.set(0, 50_000, Float.NaN);
