@@ -4,6 +4,7 @@ import dev.topknot.text.ExpertLoad;
 import dev.topknot.text.Metrics;
 import java.awt.BasicStroke;
 import java.awt.Color;
+import java.awt.Font;
 import java.awt.Graphics2D;
 import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
@@ -54,10 +55,16 @@ final class Charts {
 
   private Charts() {}
 
-  /** Perplexity of the runs by tokens seen, with the unigram model's as a line. */
+  /**
+   * Perplexity of the runs by tokens seen, with the unigram model's as a line. What lies far above
+   * that, the first steps, is left out: the labels of more than a decade would touch.
+   */
   static byte[] perplexity(List<Outcome> outcomes) {
+    double unigram = outcomes.get(0).unigramPerplexity();
+    double highest = 2 * unigram;
     XYChart chart = lines("Perplexity", "perplexity");
     chart.getStyler().setYAxisLogarithmic(true).setYAxisLogarithmicDecadeOnly(false);
+    chart.getStyler().setYAxisMax(highest);
     double last = 0;
     for (int i = 0; i < outcomes.size(); i++) {
       List<Metrics> all = outcomes.get(i).result().log().metrics();
@@ -66,15 +73,21 @@ final class Charts {
       }
       String name = outcomes.get(i).settings().model().toString();
       Color color = COLORS[i % COLORS.length];
-      add(chart, name + ", training", all, Metrics::trainPerplexity, pale(color));
-      List<Metrics> evaluated = all.stream().filter(Metrics::evaluated).toList();
+      List<Metrics> training =
+          all.stream().filter(row -> row.trainPerplexity() <= highest).toList();
+      if (!training.isEmpty()) {
+        add(chart, name + ", training", training, Metrics::trainPerplexity, pale(color));
+      }
+      List<Metrics> evaluated =
+          all.stream()
+              .filter(row -> row.evaluated() && row.heldOutPerplexity() <= highest)
+              .toList();
       if (!evaluated.isEmpty()) {
         add(chart, name + ", held-out", evaluated, Metrics::heldOutPerplexity, color)
             .setLineStyle(new BasicStroke(2.5f));
       }
       last = Math.max(last, millions(all.get(all.size() - 1)));
     }
-    double unigram = outcomes.get(0).unigramPerplexity();
     XYSeries line =
         chart.addSeries(
             "unigram, held-out", new double[] {0, last}, new double[] {unigram, unigram});
@@ -163,6 +176,7 @@ final class Charts {
     // Below, where it covers no curve.
     chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideS);
     chart.getStyler().setLegendLayout(Styler.LegendLayout.Horizontal);
+    chart.getStyler().setAxisTickLabelsFont(new Font(Font.SANS_SERIF, Font.PLAIN, 11));
     plain(chart.getStyler());
     return chart;
   }
