@@ -168,6 +168,7 @@ void Block::prepareThreads(dim3 index) {
     fiber.copyGroups.clear();
 #if defined(__SANITIZE_THREAD__)
     fiber.context.raceDetector = __tsan_create_fiber(0);
+    __tsan_set_fiber_name(fiber.context.raceDetector, ("CUDA " + std::to_string(i)).c_str());
 #endif
     // Staggered, or the stacks' tops would all compete for the same lines of the cache.
     prepareContext(fiber.context, &Block::runThread, i * 576 & 0x3FFF);

@@ -13,6 +13,7 @@ void* __tsan_get_current_fiber();
 void* __tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void* fiber);
 void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+void __tsan_set_fiber_name(void* fiber, const char* name);
 void __tsan_acquire(void* clock);
 void __tsan_release(void* clock);
 void __tsan_read_range(void* address, unsigned long bytes);
