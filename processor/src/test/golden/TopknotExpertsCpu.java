@@ -13,8 +13,8 @@ import dev.topknot.runtime.cpu.Dispatch;
 import dev.topknot.runtime.cpu.Ints;
 import dev.topknot.runtime.cpu.Matrix;
 import dev.topknot.runtime.cpu.NoisyTopKGate;
-import dev.topknot.runtime.cpu.Program;
 import dev.topknot.runtime.cpu.Run;
+import dev.topknot.runtime.program.Program;
 import java.util.List;
 import javax.annotation.processing.Generated;
 

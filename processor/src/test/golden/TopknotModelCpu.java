@@ -17,9 +17,9 @@ import dev.topknot.runtime.cpu.Lstm;
 import dev.topknot.runtime.cpu.Matrix;
 import dev.topknot.runtime.cpu.NoisyTopKGate;
 import dev.topknot.runtime.cpu.Pointwise;
-import dev.topknot.runtime.cpu.Program;
 import dev.topknot.runtime.cpu.Run;
 import dev.topknot.runtime.cpu.SoftmaxLoss;
+import dev.topknot.runtime.program.Program;
 import java.util.List;
 import javax.annotation.processing.Generated;
 

@@ -2,6 +2,7 @@
 module dev.topknot.runtime {
   exports dev.topknot.runtime;
   exports dev.topknot.runtime.cpu;
+  exports dev.topknot.runtime.cuda;
   exports dev.topknot.runtime.program;
   exports dev.topknot.text;
 

@@ -69,7 +69,9 @@ abstract class CpuExecutor implements Executor {
 
   @Override
   public final void initialise(long seed) {
-    new Initializer(device.hardware().workers(), layout).fill(context.parameters(), seed);
+    Matrix parameters = all(context.parameters());
+    parameters.fill(0);
+    Initializer.fill(device, layout, seed, parameters::write);
   }
 
   @Override

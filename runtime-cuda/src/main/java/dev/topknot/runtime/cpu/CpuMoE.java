@@ -1,5 +1,7 @@
 package dev.topknot.runtime.cpu;
 
+import dev.topknot.runtime.program.Program;
+
 /** The CPU programs of one layer that stands alone: what a generated class fills in. */
 public abstract class CpuMoE {
   /**

@@ -6,6 +6,7 @@ import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.program.LayerExecutor;
 import dev.topknot.runtime.program.Layout;
 import dev.topknot.runtime.program.MoEShape;
+import dev.topknot.runtime.program.Program;
 import java.util.BitSet;
 import java.util.function.Function;
 

@@ -5,9 +5,11 @@ import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Tensor;
+import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Layout;
 import dev.topknot.runtime.program.ModelExecutor;
 import dev.topknot.runtime.program.ModelShape;
+import dev.topknot.runtime.program.Program;
 import java.util.BitSet;
 import java.util.List;
 import java.util.function.Function;
@@ -100,6 +102,21 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
   @Override
   public ModelExecutor inference() {
     return open(device, shape, layout, options, frozen, memory.inference(), factory);
+  }
+
+  @Override
+  public Outcome step(Batch batch, long step, long seed, Update update) {
+    double loss = forward(batch, step, seed, 0);
+    if (!Double.isFinite(loss)) {
+      return new Outcome(loss, Double.NaN);
+    }
+    backward(false);
+    double norm = norm();
+    if (Double.isFinite(norm)) {
+      update(update, step);
+      commit();
+    }
+    return new Outcome(loss, norm);
   }
 
   @Override

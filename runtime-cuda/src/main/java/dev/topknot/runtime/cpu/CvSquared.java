@@ -4,12 +4,13 @@ package dev.topknot.runtime.cpu;
  * The squared coefficient of variation, Var(v) / (mean(v)² + ε), ε = 1e-10, with the population
  * variance ([S17] eq. 7 and 11): finite for equal and for all-zero entries.
  */
-final class CvSquared {
+public final class CvSquared {
   private static final double EPSILON = 1e-10;
 
   private CvSquared() {}
 
-  static double of(double[] v) {
+  /** The value; one entry an expert. */
+  public static double of(double[] v) {
     double mean = mean(v);
     return variance(v, mean) / (mean * mean + EPSILON);
   }

@@ -9,29 +9,52 @@ import java.util.Map;
  * First values of parameters. Each entry of a layer has a stream of its own, in which row r of its
  * copies draws under token r: a value depends on the seed and on where it is, never on threads.
  */
-final class Initializer {
+public final class Initializer {
   /** Floats that one task fills, about. */
   private static final int TILE = 1 << 16;
 
   private final Workers workers;
   private final Layout layout;
+  private final Values values;
 
-  Initializer(Workers workers, Layout layout) {
+  private Initializer(Workers workers, Layout layout, Values values) {
     this.workers = workers;
     this.layout = layout;
+    this.values = values;
   }
 
-  void fill(Arena parameters, long seed) {
+  /** Where values go, from several threads; floats that are not written are zero already. */
+  @FunctionalInterface
+  public interface Values {
+    /**
+     * Takes some values.
+     *
+     * @param to where the first goes, in floats from the start of the arena
+     * @param from holds them
+     * @param at where in the array the first is
+     * @param count how many
+     */
+    void write(long to, float[] from, int at, int count);
+  }
+
+  /** Computes the first values of all parameters, on all processors of this machine. */
+  public static void fill(Layout layout, long seed, Values zeros) {
+    fill(CpuDevice.of(Runtime.getRuntime().availableProcessors()), layout, seed, zeros);
+  }
+
+  static void fill(CpuDevice device, Layout layout, long seed, Values zeros) {
+    new Initializer(device.hardware().workers(), layout, zeros).fill(seed);
+  }
+
+  private void fill(long seed) {
     Map<Integer, Integer> numbers = new HashMap<>();
     for (Layout.Entry entry : layout.entries()) {
       int number = numbers.merge(entry.streamLayer(), 1, Integer::sum) - 1;
-      Matrix values =
-          parameters.matrix(entry.offset(), entry.copies() * entry.rows(), entry.columns());
       switch (entry.init()) {
-        case ZERO -> values.fill(0);
-        case LSTM_BIAS -> forgetOne(entry, values);
+        case ZERO -> {} // as it is
+        case LSTM_BIAS -> forgetOne(entry);
         case GLOROT_UNIFORM, EMBEDDING_UNIFORM, RECURRENT ->
-            uniform(entry, values, bound(entry), seed, number);
+            uniform(entry, bound(entry), seed, number);
       }
     }
   }
@@ -45,19 +68,18 @@ final class Initializer {
         };
   }
 
-  private static void forgetOne(Layout.Entry entry, Matrix values) {
+  private void forgetOne(Layout.Entry entry) {
     int units = Math.toIntExact(entry.columns() / 4);
     float[] ones = new float[units];
     Arrays.fill(ones, 1);
-    values.fill(0);
     for (int copy = 0; copy < entry.copies(); copy++) {
-      values.write(copy * entry.columns() + units, ones, 0, units);
+      values.write(entry.offset(copy) + units, ones, 0, units);
     }
   }
 
-  private void uniform(Layout.Entry entry, Matrix values, float bound, long seed, int number) {
-    int columns = Math.toIntExact(values.columns());
-    int rows = Math.toIntExact(values.rows());
+  private void uniform(Layout.Entry entry, float bound, long seed, int number) {
+    int columns = Math.toIntExact(entry.columns());
+    int rows = Math.toIntExact(entry.copies() * entry.rows());
     int rowsOfTask = Math.max(1, TILE / columns);
     int stream = Noise.stream(entry.streamLayer(), Noise.Purpose.INIT, number);
     workers.parallel(
@@ -72,7 +94,7 @@ final class Initializer {
           for (int i = 0; i < tile.length; i++) {
             tile[i] = (2 * tile[i] - 1) * bound;
           }
-          values.write((long) from * columns, tile, 0, tile.length);
+          values.write(entry.offset() + (long) from * columns, tile, 0, tile.length);
         });
   }
 }

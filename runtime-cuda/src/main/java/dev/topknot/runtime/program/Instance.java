@@ -30,13 +30,13 @@ final class Instance {
     this.parameters = List.copyOf(all);
   }
 
-  /** The CPU, or an exception that says what a specification was compiled for. */
+  /** The CPU, or an exception that says what a specification is compiled for. */
   static CpuDevice cpu(Device device, Layout layout) {
     if (device instanceof CpuDevice cpu) {
       return cpu;
     }
     throw new IllegalArgumentException(
-        layout.spec() + " is compiled for the CPU, but the device is " + device);
+        layout.spec() + " is compiled for the CPU and for CUDA, but the device is " + device);
   }
 
   /** Closes what was opened when it cannot be finished. */

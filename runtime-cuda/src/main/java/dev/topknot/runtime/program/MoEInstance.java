@@ -11,6 +11,10 @@ import dev.topknot.runtime.Update;
 import dev.topknot.runtime.cpu.CpuContext;
 import dev.topknot.runtime.cpu.CpuMoE;
 import dev.topknot.runtime.cpu.CpuMoEExecutor;
+import dev.topknot.runtime.cuda.CudaContext;
+import dev.topknot.runtime.cuda.CudaDevice;
+import dev.topknot.runtime.cuda.CudaMoE;
+import dev.topknot.runtime.cuda.CudaMoEExecutor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -64,6 +68,7 @@ public final class MoEInstance implements MoE {
    * @param options that override annotated values
    * @param seed of parameters and noise
    * @param cpu makes its programs for the CPU
+   * @param cuda makes its programs for CUDA devices
    */
   public static MoE open(
       Device device,
@@ -71,14 +76,39 @@ public final class MoEInstance implements MoE {
       Layout layout,
       Options options,
       long seed,
-      Function<CpuContext, CpuMoE> cpu) {
+      Function<CpuContext, CpuMoE> cpu,
+      Function<CudaContext, CudaMoE> cuda) {
     Objects.requireNonNull(device, "device");
     options.requireLayers(layout.layers());
     BitSet frozen = new BitSet();
     LayerExecutor executor =
-        CpuMoEExecutor.open(Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
+        device instanceof CudaDevice gpu
+            ? CudaMoEExecutor.open(gpu, shape, layout, options, frozen, cuda)
+            : CpuMoEExecutor.open(
+                Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
     Instance.initialised(executor, seed);
     return new MoEInstance(shape, layout, seed, 0, executor, frozen);
+  }
+
+  /** The same for what was compiled for the CPU alone. */
+  public static MoE open(
+      Device device,
+      MoEShape shape,
+      Layout layout,
+      Options options,
+      long seed,
+      Function<CpuContext, CpuMoE> cpu) {
+    return open(
+        device,
+        shape,
+        layout,
+        options,
+        seed,
+        cpu,
+        context -> {
+          throw new IllegalArgumentException(
+              layout.spec() + " is compiled for the CPU, but the device is " + device);
+        });
   }
 
   @Override

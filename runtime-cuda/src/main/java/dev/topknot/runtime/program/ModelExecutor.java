@@ -3,10 +3,22 @@ package dev.topknot.runtime.program;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Tensor;
+import dev.topknot.runtime.Update;
 import java.util.List;
 
 /** A compiled language model on its device, behind {@link ModelInstance}. */
 public interface ModelExecutor extends Executor {
+  /**
+   * A whole training step of one batch: forward, backward, norm, update, commit. If the loss or the
+   * norm is not finite, parameters, moments and carried state stay as they are.
+   *
+   * @param batch checked
+   * @param step updates done
+   * @param seed of noise and dropout
+   * @param update constants of the optimizer
+   */
+  Outcome step(Batch batch, long step, long seed, Update update);
+
   /**
    * Training forward.
    *
@@ -62,4 +74,12 @@ public interface ModelExecutor extends Executor {
 
   /** Another executor over the same parameters, without gradients. */
   ModelExecutor inference();
+
+  /**
+   * What a step came to.
+   *
+   * @param lossSum sum of the losses of the valid tokens
+   * @param norm of the gradients; not a number when the loss is not finite
+   */
+  record Outcome(double lossSum, double norm) {}
 }

@@ -15,6 +15,10 @@ import dev.topknot.runtime.Update;
 import dev.topknot.runtime.cpu.CpuContext;
 import dev.topknot.runtime.cpu.CpuModel;
 import dev.topknot.runtime.cpu.CpuModelExecutor;
+import dev.topknot.runtime.cuda.CudaContext;
+import dev.topknot.runtime.cuda.CudaDevice;
+import dev.topknot.runtime.cuda.CudaModel;
+import dev.topknot.runtime.cuda.CudaModelExecutor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -71,6 +75,7 @@ public final class ModelInstance implements LanguageModel {
    * @param options that override annotated values
    * @param seed of parameters, noise and dropout
    * @param cpu makes its programs for the CPU
+   * @param cuda makes its programs for CUDA devices
    */
   public static LanguageModel open(
       Device device,
@@ -78,23 +83,69 @@ public final class ModelInstance implements LanguageModel {
       Layout layout,
       Options options,
       long seed,
-      Function<CpuContext, CpuModel> cpu) {
+      Function<CpuContext, CpuModel> cpu,
+      Function<CudaContext, CudaModel> cuda) {
     Objects.requireNonNull(device, "device");
     options.requireLayers(layout.layers());
     BitSet frozen = new BitSet();
     ModelExecutor executor =
-        CpuModelExecutor.open(Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
+        device instanceof CudaDevice gpu
+            ? CudaModelExecutor.open(gpu, shape, layout, options, frozen, cuda)
+            : CpuModelExecutor.open(
+                Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
     Instance.initialised(executor, seed);
     return new ModelInstance(shape, layout, seed, 0, executor, frozen);
   }
 
+  /** The same for what was compiled for the CPU alone. */
+  public static LanguageModel open(
+      Device device,
+      ModelShape shape,
+      Layout layout,
+      Options options,
+      long seed,
+      Function<CpuContext, CpuModel> cpu) {
+    return open(
+        device,
+        shape,
+        layout,
+        options,
+        seed,
+        cpu,
+        context -> {
+          throw new IllegalArgumentException(
+              layout.spec() + " is compiled for the CPU, but the device is " + device);
+        });
+  }
+
   @Override
   public Step train(Batch batch, Update update) {
+    Objects.requireNonNull(update, "update");
     return instance.inside(
         () -> {
+          if (microBatches == 0 && executor.hasMoments()) {
+            return trainAlone(batch, update);
+          }
           accumulate(batch);
           return update(update);
         });
+  }
+
+  /** A step of one batch: all on the device, which is asked once how it went. */
+  private Step trainAlone(Batch batch, Update update) {
+    requireFit(batch);
+    ranForward = true;
+    ModelExecutor.Outcome outcome = executor.step(batch, step, seed, update);
+    double loss = outcome.lossSum() / batch.valid();
+    if (!Double.isFinite(loss)) {
+      throw new NonFiniteException("the loss", loss, step, executor.firstNonFinite(false));
+    }
+    if (!Double.isFinite(outcome.norm())) {
+      throw new NonFiniteException(
+          "the gradient norm", outcome.norm(), step, executor.firstNonFinite(true));
+    }
+    step++;
+    return new Step(step, loss, batch.valid(), outcome.norm(), update.rate(), executor.balances());
   }
 
   @Override

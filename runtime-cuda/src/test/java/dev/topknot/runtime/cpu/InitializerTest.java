@@ -75,9 +75,10 @@ class InitializerTest {
 
   private static float[] initial(int threads, long seed) {
     try (Arena arena = Arena.allocate(LAYOUT.size())) {
-      new Initializer(Workers.of(threads), LAYOUT).fill(arena, seed);
+      Matrix all = arena.matrix(0, 1, LAYOUT.size());
+      Initializer.fill(CpuDevice.of(threads), LAYOUT, seed, all::write);
       float[] values = new float[(int) LAYOUT.size()];
-      arena.matrix(0, 1, values.length).read(0, values, 0, values.length);
+      all.read(0, values, 0, values.length);
       return values;
     }
   }

@@ -260,7 +260,7 @@ class MoEInstanceTest {
   void refusesADeviceItIsNotCompiledFor() {
     assertThatIllegalArgumentException()
         .isThrownBy(() -> TinyMoE.on(new ElsewhereDevice(), 1))
-        .withMessage("TinyMoE is compiled for the CPU, but the device is elsewhere");
+        .withMessage("TinyMoE is compiled for the CPU and for CUDA, but the device is elsewhere");
   }
 
   @Test

@@ -25,7 +25,7 @@ final class RuntimeNames {
   static final ClassName RUN = cpu("Run");
   static final ClassName CPU_CONTEXT = cpu("CpuContext");
   static final ClassName CPU_PROGRAM = cpu("CpuProgram");
-  static final ClassName PROGRAM = cpu("Program");
+  static final ClassName PROGRAM = program("Program");
   static final ClassName CPU_MODEL = cpu("CpuModel");
   static final ClassName CPU_MOE = cpu("CpuMoE");
   static final ClassName MATRIX = cpu("Matrix");

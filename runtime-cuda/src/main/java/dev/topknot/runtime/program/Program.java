@@ -1,4 +1,4 @@
-package dev.topknot.runtime.cpu;
+package dev.topknot.runtime.program;
 
 /** The programs that one specification compiles to; they share the parameters. */
 public enum Program {

@@ -1,0 +1,153 @@
+package dev.topknot.runtime.cuda;
+
+import dev.topknot.runtime.program.Layout;
+import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * What one instance takes from its device: arenas, memory of the host, graphs and the module of its
+ * kernels. Parameters and module are shared with the instances for inference made from it, and
+ * freed by the last one to close.
+ */
+final class CudaMemory implements AutoCloseable {
+  final Driver driver;
+  private final Shared shared;
+  private final CudaArena gradients;
+  private final CudaArena firstMoments;
+  private final CudaArena secondMoments;
+  private final Deque<AutoCloseable> own = new ArrayDeque<>();
+
+  private CudaMemory(Driver driver, Shared shared, long size, boolean gradients, boolean moments) {
+    this.driver = driver;
+    this.shared = shared;
+    try {
+      this.gradients = gradients ? zeros(size) : null;
+      this.firstMoments = moments ? zeros(size) : null;
+      this.secondMoments = moments ? zeros(size) : null;
+    } catch (Throwable t) {
+      close();
+      throw t;
+    }
+  }
+
+  /** Memory with parameters of its own. */
+  static CudaMemory training(Driver driver, Layout layout, boolean moments) {
+    Shared shared = new Shared(driver, CudaArena.zeros(driver, layout.size()));
+    return new CudaMemory(driver, shared, layout.size(), true, moments);
+  }
+
+  /** Memory over the same parameters, without gradients or moments. */
+  CudaMemory inference() {
+    shared.users.incrementAndGet();
+    return new CudaMemory(driver, shared, 0, false, false);
+  }
+
+  CudaArena parameters() {
+    return shared.parameters;
+  }
+
+  /** Null in an instance for inference. */
+  CudaArena gradients() {
+    return gradients;
+  }
+
+  /** Null without an optimizer. */
+  CudaArena firstMoments() {
+    return firstMoments;
+  }
+
+  /** Null without an optimizer. */
+  CudaArena secondMoments() {
+    return secondMoments;
+  }
+
+  /** The module of the kernels, loaded for the first who asks. */
+  long module(KernelSource source) {
+    return shared.module(source);
+  }
+
+  /** More memory of any content, freed with the rest. */
+  CudaArena allocate(long words) {
+    return keep(CudaArena.allocate(driver, words));
+  }
+
+  /** More memory of zeros, freed with the rest. */
+  CudaArena zeros(long words) {
+    return keep(CudaArena.zeros(driver, words));
+  }
+
+  /** Memory of the host, freed with the rest. */
+  ByteBuffer host(int bytes) {
+    ByteBuffer buffer = driver.allocateHost(bytes);
+    own.push(() -> driver.freeHost(buffer));
+    return buffer;
+  }
+
+  /** A graph of some launches, forgotten with the rest. */
+  long graph(Runnable launches) {
+    long graph = driver.capture(launches);
+    own.push(() -> driver.release(graph));
+    return graph;
+  }
+
+  private CudaArena keep(CudaArena arena) {
+    own.push(arena);
+    return arena;
+  }
+
+  /** Frees everything, even if some of it cannot be freed any more. */
+  @Override
+  public void close() {
+    CudaException failure = null;
+    while (!own.isEmpty()) {
+      failure = close(own.pop(), failure);
+    }
+    if (shared.users.decrementAndGet() == 0) {
+      failure = close(shared::unload, failure);
+      failure = close(shared.parameters, failure);
+    }
+    if (failure != null) {
+      throw failure;
+    }
+  }
+
+  private static CudaException close(AutoCloseable one, CudaException earlier) {
+    try {
+      one.close();
+      return earlier;
+    } catch (CudaException e) {
+      return earlier == null ? e : earlier;
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  /** What several instances use, and how many they are. */
+  private static final class Shared {
+    private final Driver driver;
+    private final CudaArena parameters;
+    private final AtomicInteger users = new AtomicInteger(1);
+    private Long module;
+
+    Shared(Driver driver, CudaArena parameters) {
+      this.driver = driver;
+      this.parameters = parameters;
+    }
+
+    synchronized long module(KernelSource source) {
+      if (module == null) {
+        module = driver.load(source);
+      }
+      return module;
+    }
+
+    synchronized void unload() {
+      if (module != null) {
+        driver.unload(module);
+        module = null;
+      }
+    }
+  }
+}

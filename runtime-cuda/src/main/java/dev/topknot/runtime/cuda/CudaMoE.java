@@ -1,0 +1,34 @@
+package dev.topknot.runtime.cuda;
+
+import dev.topknot.runtime.program.Program;
+import java.io.InputStream;
+
+/** The CUDA programs of one layer that stands alone: what a generated class fills in. */
+public abstract class CudaMoE {
+  /**
+   * Called by generated code.
+   *
+   * @param context has parameters, but neither workspace nor state
+   */
+  protected CudaMoE(CudaContext context) {}
+
+  /** 32-bit words of the workspace of {@link Program#TRAIN} or {@link Program#EVALUATE}. */
+  protected abstract long workspace(Program program);
+
+  /** 32-bit words of what lives within single calls of a program. */
+  protected abstract long scratch(Program program);
+
+  /**
+   * Opens the source of the kernels or what was built of it.
+   *
+   * @param extension {@code .cu}, or such as {@code .sm_90a.cubin} and {@code .compute_80.ptx}
+   * @return null where there is no such resource
+   */
+  protected abstract InputStream kernels(String extension);
+
+  /** Builds the training program: {@link Program#TRAIN}. */
+  protected abstract CudaProgram train(CudaContext context);
+
+  /** Builds the program without noise: {@link Program#EVALUATE}. */
+  protected abstract CudaProgram infer(CudaContext context);
+}

@@ -1,0 +1,2 @@
+/** The CUDA device: memory, launches and graphs of generated kernels. */
+package dev.topknot.runtime.cuda;
