@@ -64,15 +64,10 @@ void Block::grow(int threads) {
   }
   if (stacks_ != nullptr) {
     munmap(stacks_, STACK_BYTES * stackCount_);
-  }
-  void* memory = mmap(nullptr, STACK_BYTES * threads, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) {
     stacks_ = nullptr;
     stackCount_ = 0;
-    throw std::bad_alloc();
   }
-  stacks_ = static_cast<char*>(memory);
+  mapStacks(threads);
   stackCount_ = threads;
   while (static_cast<int>(fibers_.size()) < threads) {
     fibers_.push_back(std::make_unique<Fiber>());
@@ -81,7 +76,20 @@ void Block::grow(int threads) {
     Context& context = fibers_[i]->context;
     context.stack = stacks_ + STACK_BYTES * i;
     context.stackBytes = STACK_BYTES;
-    memcpy(context.stack, &STACK_MARK, sizeof STACK_MARK);
+  }
+}
+
+/** Fresh stacks, in the place of those there are. */
+void Block::mapStacks(int threads) {
+  const int fixed = stacks_ == nullptr ? 0 : MAP_FIXED;
+  void* memory = mmap(stacks_, STACK_BYTES * threads, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw std::bad_alloc();
+  }
+  stacks_ = static_cast<char*>(memory);
+  for (int i = 0; i < threads; i++) {
+    memcpy(stacks_ + STACK_BYTES * i, &STACK_MARK, sizeof STACK_MARK);
   }
 }
 
@@ -148,10 +156,11 @@ void Block::prepareThreads(dim3 index) {
     warp.nextClock = 0;
   }
   if (sanitizer::RACES) {
-    // Fresh clocks for each block: old ones would order one block before the next.
+    // Fresh stacks for each block: what its predecessor did on them is no race with this one. And
+    // fresh clocks: the old ones would order one block before the next.
+    mapStacks(threads_);
     clocks_.reset();
     clocks_.reset(new char[BARRIER_CLOCKS + warps_.size() * WARP_CLOCKS]);
-    worker_.raceDetector = nullptr;
   }
 #if defined(__SANITIZE_THREAD__)
   worker_.raceDetector = __tsan_get_current_fiber();

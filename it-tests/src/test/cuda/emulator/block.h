@@ -92,6 +92,7 @@ class Block {
   static void runThread();
 
   void grow(int threads);
+  void mapStacks(int threads);
   void prepareThreads(dim3 index);
   void prepareShared();
   std::string damagedShared() const;
