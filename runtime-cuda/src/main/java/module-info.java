@@ -1,4 +1,5 @@
 /** What Topknot's generated code runs on, and what users of it call. */
+@SuppressWarnings("requires-automatic") // JCuda has no module descriptor
 module dev.topknot.runtime {
   exports dev.topknot.runtime;
   exports dev.topknot.runtime.cpu;
@@ -9,6 +10,7 @@ module dev.topknot.runtime {
   requires transitive dev.topknot.dsl;
   requires com.fasterxml.jackson.core;
   requires com.sun.jna;
+  requires jcuda;
   requires org.bytedeco.dnnl;
   requires org.bytedeco.javacpp;
   requires org.slf4j;

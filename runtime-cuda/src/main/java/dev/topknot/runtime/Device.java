@@ -1,6 +1,8 @@
 package dev.topknot.runtime;
 
 import dev.topknot.runtime.cpu.CpuDevice;
+import dev.topknot.runtime.cuda.CudaDevice;
+import dev.topknot.runtime.cuda.Probe;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -14,11 +16,24 @@ public abstract class Device {
   /** For implementations of the runtime. */
   protected Device() {}
 
-  /** The fastest device of this machine; what was chosen and why is logged. */
+  /** The largest CUDA device that can be used, else the CPU; what was chosen and why is logged. */
   public static Device best() {
-    Device device = cpu();
-    LOG.info("Device.best() chose {}: it is the only kind of device of this runtime", device);
+    Probe probe = Probe.result();
+    int index = CudaDevice.largest(probe);
+    Device device = index < 0 ? cpu() : cuda(index);
+    LOG.info("Device.best() chose {}: {}", device, probe.message());
     return device;
+  }
+
+  /**
+   * An NVIDIA GPU of compute capability 8.0 or later.
+   *
+   * @param index its number in the driver's order, from 0
+   * @throws IllegalArgumentException if there is no such number
+   * @throws IllegalStateException if this process cannot use it, saying why and what to do
+   */
+  public static Device cuda(int index) {
+    return CudaDevice.of(index);
   }
 
   /** The CPU with a thread for each processor that this process may use. */

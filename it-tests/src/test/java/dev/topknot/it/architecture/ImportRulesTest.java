@@ -121,7 +121,22 @@ class ImportRulesTest {
 
   @Test
   void theBlasBindingIsUsedByTheCpuDevice() {
-    holds(onlyIn(RUNTIME + ".cpu", "org.bytedeco..", "com.sun.jna.."));
+    holds(onlyIn(RUNTIME + ".cpu", "org.bytedeco.."));
+  }
+
+  @Test
+  void theDriversBindingIsUsedByTheCudaDevice() {
+    holds(onlyIn(RUNTIME + ".cuda", "jcuda.."));
+  }
+
+  @Test
+  void librariesAreBoundByTheDevices() {
+    holds(
+        noClasses()
+            .that()
+            .resideOutsideOfPackages(RUNTIME + ".cpu", RUNTIME + ".cuda")
+            .should()
+            .dependOnClassesThat(resideInAnyPackage("com.sun.jna..")));
   }
 
   @Test
@@ -155,7 +170,7 @@ class ImportRulesTest {
             .resideInAPackage(TEXT)
             .should()
             .dependOnClassesThat()
-            .resideInAnyPackage(RUNTIME + ".cpu", RUNTIME + ".program"));
+            .resideInAnyPackage(RUNTIME + ".cpu", RUNTIME + ".cuda", RUNTIME + ".program"));
     holds(
         noClasses()
             .that()

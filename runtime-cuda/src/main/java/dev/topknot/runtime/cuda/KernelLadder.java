@@ -1,0 +1,160 @@
+package dev.topknot.runtime.cuda;
+
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Finds the machine code of a specification's kernels for a device: a cubin or PTX in the jar, a
+ * cubin in the cache on disk, one compiled by NVRTC, one compiled by nvcc. What a step finds but
+ * the device refuses counts as not found.
+ */
+final class KernelLadder {
+  private static final Logger LOG = LoggerFactory.getLogger(KernelLadder.class);
+
+  /** What compilers are called with; part of the cache's key. */
+  static final List<String> OPTIONS = List.of("--std=c++17");
+
+  private final KernelCache cache;
+  private final List<KernelCompiler> compilers;
+
+  KernelLadder(KernelCache cache, List<KernelCompiler> compilers) {
+    this.cache = cache;
+    this.compilers = List.copyOf(compilers);
+  }
+
+  /** Gives machine code to a device. */
+  interface Loader {
+    /**
+     * Loads a cubin, or PTX that ends with a zero.
+     *
+     * @return a handle
+     * @throws CudaException if the device refuses
+     */
+    long load(byte[] image);
+  }
+
+  /**
+   * Loads the kernels by the first step that can.
+   *
+   * @throws CudaException naming every step and what it lacked
+   */
+  long load(KernelSource source, Driver.Properties device, Loader loader) {
+    List<String> lacked = new ArrayList<>();
+    Long module = ahead(source, device, loader, lacked);
+    if (module == null) {
+      module = compiled(source, architecture(device), loader, lacked);
+    }
+    if (module == null) {
+      throw new CudaException(
+          "no kernels of "
+              + source.spec()
+              + " for "
+              + device.name()
+              + " ("
+              + architecture(device)
+              + "). Build them ahead with nvcc, or put nvcc on the PATH:\n- "
+              + String.join("\n- ", lacked));
+    }
+    return module;
+  }
+
+  /** The architecture of a device with its own instructions, which no other device runs. */
+  static String architecture(Driver.Properties device) {
+    return "sm_" + device.major() + device.minor() + (device.major() >= 9 ? "a" : "");
+  }
+
+  private static Long ahead(
+      KernelSource source, Driver.Properties device, Loader loader, List<String> lacked) {
+    List<String> names = new ArrayList<>(List.of("." + architecture(device) + ".cubin"));
+    for (int minor = device.minor(); minor >= 0; minor--) {
+      names.add(".sm_" + device.major() + minor + ".cubin");
+    }
+    for (int major = device.major(); major >= Probe.CAPABILITY; major--) {
+      for (int minor = major == device.major() ? device.minor() : 9; minor >= 0; minor--) {
+        names.add(".compute_" + major + minor + ".ptx");
+      }
+    }
+    List<String> refused = new ArrayList<>();
+    for (String name : names) {
+      Optional<byte[]> image = source.resource(name);
+      if (image.isPresent()) {
+        try {
+          byte[] bytes = image.get();
+          return loader.load(
+              name.endsWith(".ptx") ? Arrays.copyOf(bytes, bytes.length + 1) : bytes);
+        } catch (CudaException e) {
+          refused.add(name + " (" + e.getMessage() + ")");
+        }
+      }
+    }
+    lacked.add(
+        "in the jar: "
+            + (refused.isEmpty()
+                ? "neither a cubin for the device nor PTX"
+                : "refused " + String.join(", ", refused)));
+    return null;
+  }
+
+  private Long compiled(
+      KernelSource source, String architecture, Loader loader, List<String> lacked) {
+    lacked.add("in the cache " + cache.where() + ": nothing that a compiler of this machine made");
+    for (KernelCompiler compiler : compilers) {
+      try {
+        String key = key(source, architecture, compiler.name() + " " + compiler.version());
+        Optional<byte[]> cached = cache.read(key);
+        if (cached.isPresent()) {
+          return loader.load(cached.get());
+        }
+        long start = System.nanoTime();
+        byte[] image = compiler.compile(source, architecture);
+        LOG.info(
+            "{} compiled the kernels of {} for {} in {} ms",
+            compiler.name(),
+            source.spec(),
+            architecture,
+            (System.nanoTime() - start) / 1_000_000);
+        long module = loader.load(image);
+        cache.write(key, image);
+        return module;
+      } catch (CudaException e) {
+        lacked.add(compiler.name() + ": " + e.getMessage());
+      }
+    }
+    return null;
+  }
+
+  /** SHA-256 over all that the machine code depends on. */
+  static String key(KernelSource source, String architecture, String compiler) {
+    try {
+      MessageDigest sha = MessageDigest.getInstance("SHA-256");
+      digest(sha, source.text());
+      for (Map.Entry<String, String> header : new TreeMap<>(source.headers()).entrySet()) {
+        digest(sha, header.getKey());
+        digest(sha, header.getValue());
+      }
+      OPTIONS.forEach(option -> digest(sha, option));
+      digest(sha, architecture);
+      digest(sha, compiler);
+      return HexFormat.of().formatHex(sha.digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
+    }
+  }
+
+  /** With its length, so that nothing can move from one part to the next. */
+  private static void digest(MessageDigest sha, String part) {
+    byte[] bytes = part.getBytes(StandardCharsets.UTF_8);
+    sha.update((bytes.length + ":").getBytes(StandardCharsets.UTF_8));
+    sha.update(bytes);
+  }
+}
