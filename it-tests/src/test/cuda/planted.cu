@@ -247,3 +247,23 @@ TOPKNOT_DEVICE void alignedBody(const float* in, float* out) {
   }
 }
 PLANTED(aligned, 64)
+
+/** Copies 252 values by fours. Bug: from an address that is no multiple of 16 bytes. */
+template <bool BROKEN>
+TOPKNOT_DEVICE void vectorsBody(const float* in, float* out) {
+  const int at = 4 * static_cast<int>(threadIdx.x);
+  if (at < 252) {
+    const float4 four = *reinterpret_cast<const float4*>(in + at + (BROKEN ? 1 : 0));
+    *reinterpret_cast<float4*>(out + at) = four;
+  }
+}
+PLANTED(vectors, 64)
+
+/** Doubles 64 values, each in a row 2^27 wide of which one is there. Bug: 32-bit offsets. */
+template <bool BROKEN>
+TOPKNOT_DEVICE void offsetsBody(const float* in, float* out) {
+  const int row = static_cast<int>(threadIdx.x), width = 1 << 27;
+  const long long offset = BROKEN ? row * width : static_cast<long long>(row) * width;
+  out[offset / width] = 2 * in[offset / width];
+}
+PLANTED(offsets, 64)

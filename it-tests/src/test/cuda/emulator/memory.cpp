@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -75,13 +77,17 @@ void poison(void* from, size_t bytes) {
 }
 
 long firstDamage(const void* from, size_t bytes, size_t phase) {
+  static const auto pattern = [] {
+    std::array<char, REDZONE + sizeof POISON> filled;
+    poison(filled.data(), filled.size());
+    return filled;
+  }();
   const char* at = static_cast<const char*>(from);
-  for (size_t i = 0; i < bytes; i++) {
-    if (at[i] != reinterpret_cast<const char*>(&POISON)[(phase + i) % sizeof POISON]) {
-      return static_cast<long>(i);
-    }
+  const char* expected = pattern.data() + phase % sizeof POISON;
+  if (memcmp(at, expected, bytes) == 0) {
+    return -1;
   }
-  return -1;
+  return std::mismatch(at, at + bytes, expected).first - at;
 }
 
 std::string checkAllocations() {

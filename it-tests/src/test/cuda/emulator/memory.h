@@ -16,7 +16,7 @@ constexpr unsigned POISON = 0xFFE5FFE5u;
 /** Fills with POISON, from its first byte on. */
 void poison(void* from, size_t bytes);
 
-/** The first byte that does not go on with POISON `phase` bytes into its pattern, or -1. */
+/** The first of at most 4096 bytes that is not POISON's from its byte `phase` % 4 on; -1: none. */
 long firstDamage(const void* from, size_t bytes, size_t phase);
 
 /**

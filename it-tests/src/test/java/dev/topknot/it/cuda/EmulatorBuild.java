@@ -34,7 +34,7 @@ public final class EmulatorBuild {
     private List<String> options() {
       return switch (this) {
         case PLAIN -> List.of("-O2");
-        case ADDRESS -> List.of("-O1", "-g", "-fsanitize=address");
+        case ADDRESS -> List.of("-O1", "-g", "-fsanitize=address,bounds,shift");
         case THREAD -> List.of("-O1", "-g", "-fsanitize=thread");
       };
     }
@@ -57,6 +57,19 @@ public final class EmulatorBuild {
           "-DTOPKNOT_HOST",
           "-I" + EMULATOR,
           "-I" + KERNELS);
+
+  /**
+   * For kernels alone: what C++ leaves undefined is reported by the emulator (see {@code
+   * undefined.cpp}), and variables without a value get one that shows.
+   */
+  private static final List<String> KERNEL_OPTIONS =
+      List.of(
+          "-fsanitize=alignment,null,integer-divide-by-zero,signed-integer-overflow",
+          "-fno-sanitize-recover=all",
+          "-static-libubsan",
+          "-ftrivial-auto-var-init=pattern",
+          "-include",
+          "host.h");
 
   private static final Optional<String> COMPILER = compiler();
 
@@ -111,7 +124,7 @@ public final class EmulatorBuild {
     require();
     List<Path> objects = objects(variant);
     List<String> command = command(variant);
-    command.addAll(List.of("-include", "host.h"));
+    command.addAll(KERNEL_OPTIONS);
     command.addAll(before);
     command.addAll(List.of("kernels.cu", "-x", "none"));
     objects.forEach(object -> command.add(object.toString()));

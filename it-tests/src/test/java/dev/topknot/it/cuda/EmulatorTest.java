@@ -126,7 +126,11 @@ class EmulatorTest {
               256,
               i -> i < 252 ? IN[i] : 0,
               Finding.ALWAYS,
-              "is no multiple of 16"));
+              "is no multiple of 16"),
+          planted(
+              "vectors", 1, 0, 252, i -> IN[i], Finding.ALWAYS, "misaligned access at kernels.cu:"),
+          planted(
+              "offsets", 1, 0, 64, i -> 2 * IN[i], Finding.ALWAYS, "overflow of a signed multi"));
 
   @TempDir static Path folder;
   private static String source;
