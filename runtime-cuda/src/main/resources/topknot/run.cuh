@@ -43,7 +43,7 @@ TOPKNOT_DEVICE bool mayCommit(const Run* run) {
 enum Activation { IDENTITY, RELU, GELU, SIGMOID, TANH };
 
 /** Whether the slope needs the function's input; otherwise its output is enough. */
-constexpr bool keepsInput(Activation f) { return f == GELU; }
+TOPKNOT_DEVICE constexpr bool keepsInput(Activation f) { return f == GELU; }
 
 TOPKNOT_DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 

@@ -1,0 +1,459 @@
+// Matrix products: c = a b for tiles of c, dense or for the rows of one expert.
+//
+// A product is a(m, k) times b(k, n). Each operand is a matrix [rows, COLUMNS] in memory, stored by
+// rows; its k runs along the columns (weights and activations of a forward product) or along the
+// rows (gradients of weights). So the three layouts of training are
+//
+//   NT  y  = x W^T    a: k along columns, b: k along columns
+//   NN  dx = dy W     a: k along columns, b: k along rows
+//   TN  dW = dy^T x   a: k along rows,    b: k along rows
+//
+// and an operand says itself where each of its rows lies: gathered by a list of tokens, interleaved
+// from several weights, shifted by a time step. Nothing is copied together before a product.
+//
+// Why it is built so. A Tile is a policy: how large a block's part of c is, how operands come to
+// shared memory, who holds which sums. A product only calls load-free functions of it, multiply and
+// each, so that a kernel's text is the same for every policy. Fp32Tile below keeps a REG_M x REG_N
+// part of c in registers a thread and prefetches the next K columns into registers while it
+// multiplies: 2 M N K FLOPs for 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N)
+// bytes of shared memory a multiply-add. Sums run over k in ascending order, whatever the grid.
+#pragma once
+
+#include "topknot/run.cuh"
+
+// ---- Operands ----------------------------------------------------------------------------------
+
+/** Rows one after the other. */
+template <int COLUMNS>
+struct Rows {
+  static constexpr int columns = COLUMNS;
+  const float* data;
+
+  TOPKNOT_DEVICE const float* row(int r) const {
+    return data + static_cast<long long>(r) * COLUMNS;
+  }
+};
+
+/** Row r is row list[r] of a matrix. */
+template <int COLUMNS>
+struct ListedRows {
+  static constexpr int columns = COLUMNS;
+  const float* data;
+  const int* list;
+
+  TOPKNOT_DEVICE const float* row(int r) const {
+    return data + static_cast<long long>(list[r]) * COLUMNS;
+  }
+};
+
+/** Row 2 r is row r of one matrix, row 2 r + 1 that of another. */
+template <int COLUMNS>
+struct PairedRows {
+  static constexpr int columns = COLUMNS;
+  const float* even;
+  const float* odd;
+
+  TOPKNOT_DEVICE const float* row(int r) const {
+    return (r % 2 == 0 ? even : odd) + static_cast<long long>(r / 2) * COLUMNS;
+  }
+};
+
+/** Values `column` to `column + 3` of a row; zeros behind COLUMNS. */
+template <int COLUMNS>
+TOPKNOT_DEVICE float4 loadFour(const float* row, int column) {
+  if (COLUMNS % 4 == 0) {
+    return column < COLUMNS ? *reinterpret_cast<const float4*>(row + column)
+                            : make_float4(0, 0, 0, 0);
+  }
+  return make_float4(column < COLUMNS ? row[column] : 0.0f,
+                     column + 1 < COLUMNS ? row[column + 1] : 0.0f,
+                     column + 2 < COLUMNS ? row[column + 2] : 0.0f,
+                     column + 3 < COLUMNS ? row[column + 3] : 0.0f);
+}
+
+/** An operand whose k runs along its columns: row m (or n) of `rows`. */
+template <class Matrix>
+struct KAlongColumns {
+  static constexpr bool alongColumns = true;
+  Matrix matrix;
+  int rows;
+
+  TOPKNOT_DEVICE float4 four(int row, int column) const {
+    return row < rows ? loadFour<Matrix::columns>(matrix.row(row), column)
+                      : make_float4(0, 0, 0, 0);
+  }
+};
+
+/** An operand whose k runs along its rows, of which there are `rows`; column m (or n). */
+template <class Matrix>
+struct KAlongRows {
+  static constexpr bool alongColumns = false;
+  Matrix matrix;
+  int rows;
+
+  TOPKNOT_DEVICE float4 four(int row, int column) const {
+    return row < rows ? loadFour<Matrix::columns>(matrix.row(row), column)
+                      : make_float4(0, 0, 0, 0);
+  }
+};
+
+template <class Matrix>
+TOPKNOT_DEVICE KAlongColumns<Matrix> alongColumns(Matrix matrix, int rows) {
+  return {matrix, rows};
+}
+
+template <class Matrix>
+TOPKNOT_DEVICE KAlongRows<Matrix> alongRows(Matrix matrix, int rows) {
+  return {matrix, rows};
+}
+
+// ---- Tile policies -----------------------------------------------------------------------------
+
+/**
+ * M x N values of c in fp32 on the ordinary units, K at a time. A thread holds REG_M x REG_N of
+ * them, neighbouring ones: those at rows REG_M (thread / LANES) and on, columns
+ * REG_N (thread % LANES) and on.
+ */
+template <int TILE_M, int TILE_N, int TILE_K, int REG_M, int REG_N>
+struct Fp32Tile {
+  static constexpr int M = TILE_M, N = TILE_N, K = TILE_K;
+
+  /** Neighbouring columns that one call of an epilogue gets. */
+  static constexpr int CHUNK = REG_N;
+
+  /** Threads that share the rows of c; in one warp. */
+  static constexpr int LANES = N / REG_N;
+
+  static constexpr int THREADS = M / REG_M * LANES;
+
+  static constexpr int STRIDE_M = M + 4, STRIDE_N = N + 4;
+
+  /** Two stages of each operand, stored [K, M] and [K, N]. */
+  static constexpr int SHARED_BYTES = 2 * K * (STRIDE_M + STRIDE_N) * 4;
+
+  static_assert(REG_N == 4 && REG_M % 2 == 0 && LANES <= 32 && 32 % LANES == 0, "a warp's rows");
+  static_assert(M * K % (4 * THREADS) == 0 && N * K % (4 * THREADS) == 0, "equal loads");
+
+  /** A thread's part of c. */
+  struct Sums {
+    float at[REG_M][REG_N];
+
+    TOPKNOT_DEVICE Sums() {
+#pragma unroll
+      for (int i = 0; i < REG_M; i++) {
+#pragma unroll
+        for (int j = 0; j < REG_N; j++) {
+          at[i][j] = 0;
+        }
+      }
+    }
+  };
+
+  /** The part of an operand's next K that this thread carries to shared memory. */
+  template <int EXTENT>
+  struct Load {
+    static constexpr int COUNT = EXTENT * K / (4 * THREADS);
+    float4 values[COUNT];
+
+    template <class Operand>
+    TOPKNOT_DEVICE void fetch(const Operand& operand, int first, int k) {
+#pragma unroll
+      for (int i = 0; i < COUNT; i++) {
+        const int at = static_cast<int>(threadIdx.x) + i * THREADS;
+        if (Operand::alongColumns) {
+          values[i] = operand.four(first + at / (K / 4), k + at % (K / 4) * 4);
+        } else {
+          values[i] = operand.four(k + at / (EXTENT / 4), first + at % (EXTENT / 4) * 4);
+        }
+      }
+    }
+
+    template <class Operand>
+    TOPKNOT_DEVICE void put(float* stage) const {
+      constexpr int STRIDE = EXTENT + 4;
+#pragma unroll
+      for (int i = 0; i < COUNT; i++) {
+        const int at = static_cast<int>(threadIdx.x) + i * THREADS;
+        if (Operand::alongColumns) {
+          float* to = stage + at % (K / 4) * 4 * STRIDE + at / (K / 4);
+          to[0] = values[i].x;
+          to[STRIDE] = values[i].y;
+          to[2 * STRIDE] = values[i].z;
+          to[3 * STRIDE] = values[i].w;
+        } else {
+          float* to = stage + at / (EXTENT / 4) * STRIDE + at % (EXTENT / 4) * 4;
+          *reinterpret_cast<float4*>(to) = values[i];
+        }
+      }
+    }
+  };
+
+  /**
+   * sums += a b for rows firstM and on of c, columns firstN and on, over k from 0 to depth. All
+   * threads of the block call it; `shared` is free again when it returns.
+   */
+  template <class A, class B>
+  TOPKNOT_DEVICE static void multiply(float* shared, const A& a, const B& b, int firstM, int firstN,
+                                      int depth, Sums& sums) {
+    if (depth <= 0) {
+      return;
+    }
+    Load<M> loadA;
+    Load<N> loadB;
+    loadA.fetch(a, firstM, 0);
+    loadB.fetch(b, firstN, 0);
+    float* stage = shared;
+    float* other = shared + K * (STRIDE_M + STRIDE_N);
+    loadA.template put<A>(stage);
+    loadB.template put<B>(stage + K * STRIDE_M);
+    __syncthreads();
+    for (int k = 0; k < depth; k += K) {
+      const bool more = k + K < depth;
+      if (more) {
+        loadA.fetch(a, firstM, k + K);
+        loadB.fetch(b, firstN, k + K);
+      }
+      multiplyStage(stage, sums);
+      if (more) {
+        loadA.template put<A>(other);
+        loadB.template put<B>(other + K * STRIDE_M);
+      }
+      float* const swap = stage;
+      stage = other;
+      other = swap;
+      __syncthreads();
+    }
+  }
+
+  TOPKNOT_DEVICE static void multiplyStage(const float* stage, Sums& sums) {
+    const float* a = stage + threadIdx.x / LANES * REG_M;
+    const float* b = stage + K * STRIDE_M + threadIdx.x % LANES * REG_N;
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+      float left[REG_M];
+      if (REG_M % 4 == 0) {
+#pragma unroll
+        for (int i = 0; i < REG_M; i += 4) {
+          const float4 four = *reinterpret_cast<const float4*>(a + k * STRIDE_M + i);
+          left[i] = four.x;
+          left[i + 1] = four.y;
+          left[(i + 2) % REG_M] = four.z;
+          left[(i + 3) % REG_M] = four.w;
+        }
+      } else {
+#pragma unroll
+        for (int i = 0; i < REG_M; i += 2) {
+          const float2 two = *reinterpret_cast<const float2*>(a + k * STRIDE_M + i);
+          left[i] = two.x;
+          left[i + 1] = two.y;
+        }
+      }
+      const float4 right = *reinterpret_cast<const float4*>(b + k * STRIDE_N);
+#pragma unroll
+      for (int i = 0; i < REG_M; i++) {
+        sums.at[i][0] += left[i] * right.x;
+        sums.at[i][1] += left[i] * right.y;
+        sums.at[i][2] += left[i] * right.z;
+        sums.at[i][3] += left[i] * right.w;
+      }
+    }
+  }
+
+  /** Calls epilogue(row, column, values of CHUNK columns) with places within the tile. */
+  template <class Epilogue>
+  TOPKNOT_DEVICE static void each(Sums& sums, Epilogue& epilogue) {
+    const int row = static_cast<int>(threadIdx.x) / LANES * REG_M;
+    const int column = static_cast<int>(threadIdx.x) % LANES * REG_N;
+#pragma unroll
+    for (int i = 0; i < REG_M; i++) {
+      epilogue(row + i, column, sums.at[i]);
+    }
+  }
+
+  /**
+   * As each, of an epilogue that returns a number; then epilogue.total(row, its sum over the tile's
+   * columns) by one thread a row. All threads call it.
+   */
+  template <class Epilogue>
+  TOPKNOT_DEVICE static void eachWithTotals(Sums& sums, Epilogue& epilogue) {
+    const int row = static_cast<int>(threadIdx.x) / LANES * REG_M;
+    const int column = static_cast<int>(threadIdx.x) % LANES * REG_N;
+#pragma unroll
+    for (int i = 0; i < REG_M; i++) {
+      float total = epilogue(row + i, column, sums.at[i]);
+#pragma unroll
+      for (int distance = LANES / 2; distance > 0; distance /= 2) {
+        total += __shfl_xor_sync(0xFFFFFFFFu, total, distance);
+      }
+      if (threadIdx.x % LANES == 0) {
+        epilogue.total(row + i, total);
+      }
+    }
+  }
+};
+
+/** The products of layers and experts. */
+using Tile = Fp32Tile<64, 64, 16, 4, 4>;
+
+/** Products with few rows, in which every block counts: the time steps of a recurrent layer. */
+using StepTile = Fp32Tile<32, 32, 32, 2, 4>;
+
+// ---- What epilogues do with memory -------------------------------------------------------------
+
+/** Neighbouring values of a row of a matrix [., COLUMNS]; zeros behind COLUMNS. */
+template <int COLUMNS, int N>
+TOPKNOT_DEVICE void loadChunk(const float* matrix, long long row, int column, float (&values)[N]) {
+  const float* from = matrix + row * COLUMNS + column;
+  if (N == 4 && COLUMNS % 4 == 0) {
+    const float4 four = column < COLUMNS ? *reinterpret_cast<const float4*>(from)
+                                         : make_float4(0, 0, 0, 0);
+    values[0] = four.x;
+    values[1] = four.y;
+    values[2 % N] = four.z;
+    values[3 % N] = four.w;
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      values[i] = column + i < COLUMNS ? from[i] : 0.0f;
+    }
+  }
+}
+
+/** Writes those of the values that are not behind COLUMNS. */
+template <int COLUMNS, int N>
+TOPKNOT_DEVICE void storeChunk(float* matrix, long long row, int column,
+                               const float (&values)[N]) {
+  float* to = matrix + row * COLUMNS + column;
+  if (N == 4 && COLUMNS % 4 == 0) {
+    if (column < COLUMNS) {
+      *reinterpret_cast<float4*>(to) =
+          make_float4(values[0], values[1], values[2 % N], values[3 % N]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      if (column + i < COLUMNS) {
+        to[i] = values[i];
+      }
+    }
+  }
+}
+
+/** Writes c, or adds it to what is there. */
+template <int COLUMNS>
+struct StoreEpilogue {
+  float* to;
+  int firstRow, rows, firstColumn;
+  bool add;
+
+  template <int N>
+  TOPKNOT_DEVICE void operator()(int row, int column, const float (&values)[N]) const {
+    if (firstRow + row >= rows) {
+      return;
+    }
+    if (add) {
+      float sum[N];
+      loadChunk<COLUMNS>(to, firstRow + row, firstColumn + column, sum);
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        sum[i] += values[i];
+      }
+      storeChunk<COLUMNS>(to, firstRow + row, firstColumn + column, sum);
+    } else {
+      storeChunk<COLUMNS>(to, firstRow + row, firstColumn + column, values);
+    }
+  }
+};
+
+/**
+ * Writes f(c + bias) to y and what the slope needs to kept: the same, or c + bias. Either may be
+ * null, and so may the bias; both may be one matrix where the slope needs the output.
+ */
+template <int COLUMNS, Activation F>
+struct ActivateEpilogue {
+  const float* bias;
+  float* kept;
+  float* y;
+  int firstRow, rows, firstColumn;
+
+  template <int N>
+  TOPKNOT_DEVICE void operator()(int row, int column, const float (&values)[N]) const {
+    if (firstRow + row >= rows) {
+      return;
+    }
+    float in[N], out[N];
+    if (bias != nullptr) {
+      loadChunk<COLUMNS>(bias, 0, firstColumn + column, in);
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        in[i] = values[i] + in[i];
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        in[i] = values[i];
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      out[i] = activate<F>(in[i]);
+    }
+    if (y != nullptr) {
+      storeChunk<COLUMNS>(y, firstRow + row, firstColumn + column, out);
+    }
+    if (kept != nullptr && kept != y) {
+      storeChunk<COLUMNS>(kept, firstRow + row, firstColumn + column, keepsInput(F) ? in : out);
+    }
+  }
+};
+
+// ---- Whole products of a grid (row tiles, column tiles) ----------------------------------------
+
+/** c [rows, OUTPUTS] = a [rows, INPUTS] times w [OUTPUTS, INPUTS] transposed, then f(c + bias). */
+template <int INPUTS, int OUTPUTS, Activation F>
+TOPKNOT_DEVICE void multiplyActivate(const float* a, const float* w, const float* bias, float* kept,
+                                     float* y, int rows) {
+  const int row = static_cast<int>(blockIdx.x) * Tile::M;
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (row >= rows) {
+    return;
+  }
+  Tile::Sums sums;
+  Tile::multiply(sharedMemory<float>(), alongColumns(Rows<INPUTS>{a}, rows),
+                 alongColumns(Rows<INPUTS>{w}, OUTPUTS), row, column, INPUTS, sums);
+  ActivateEpilogue<OUTPUTS, F> epilogue{bias, kept, y, row, rows, column};
+  Tile::each(sums, epilogue);
+}
+
+/** dx [rows, INPUTS] = dy [rows, OUTPUTS] times w [OUTPUTS, INPUTS]. */
+template <int INPUTS, int OUTPUTS>
+TOPKNOT_DEVICE void multiplyBack(const float* dy, const float* w, float* dx, int rows) {
+  const int row = static_cast<int>(blockIdx.x) * Tile::M;
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (row >= rows) {
+    return;
+  }
+  Tile::Sums sums;
+  Tile::multiply(sharedMemory<float>(), alongColumns(Rows<OUTPUTS>{dy}, rows),
+                 alongRows(Rows<INPUTS>{w}, OUTPUTS), row, column, OUTPUTS, sums);
+  StoreEpilogue<INPUTS> epilogue{dx, row, rows, column, false};
+  Tile::each(sums, epilogue);
+}
+
+/**
+ * dw [Out::columns, In::columns] = the sum over rows of dy^T x, or that added to it; zero where
+ * there are no rows.
+ */
+template <class Out, class In>
+TOPKNOT_DEVICE void multiplyWeight(Out dy, In x, int rows, float* dw, bool add) {
+  const int row = static_cast<int>(blockIdx.x) * Tile::M;
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (rows == 0 && add) {
+    return;
+  }
+  Tile::Sums sums;
+  Tile::multiply(sharedMemory<float>(), alongRows(dy, rows), alongRows(x, rows), row, column, rows,
+                 sums);
+  StoreEpilogue<In::columns> epilogue{dw, row, Out::columns, column, add};
+  Tile::each(sums, epilogue);
+}

@@ -1,0 +1,266 @@
+// One hidden layer between two products, out = f(x W1^T) W2^T, on all tokens or on the rows that a
+// gate sent to each of many: what feed_forward.cuh, experts.cuh and swiglu.cuh have in common.
+//
+// A Group says which rows of which expert a block has; with one expert it is all valid tokens.
+// Blocks are numbered by row tiles. The plan must launch a constant number of them, so a block finds
+// its tile itself, in log2 n steps over the offsets and without any prefix sums:
+//
+//   more slots than experts: the tiles of expert e are numbered from offsets[e] / M + e, rounded
+//   down. Expert e has at most ceil(rows / M) of them, and the next expert's first number is never
+//   smaller than that needs, so that n + P / M blocks are enough and each has one tile or none.
+//
+//   at most as many slots as experts: block s has a tile if a tile of M rows starts at slot s, so P
+//   blocks are enough.
+//
+// Gathering a row costs nothing but reading its number: a tile loads the rows of x where they are.
+#pragma once
+
+#include "topknot/gemm.cuh"
+
+/** The rows of c that a tile computes: slots `first` on, all of one expert. */
+struct RowTile {
+  int expert;
+  int first;
+  int rows;  // 0: none
+};
+
+/** All valid tokens, one expert. S has WIDTH and HIDDEN. */
+template <class S>
+struct AllTokens {
+  static constexpr bool GATED = false;
+  const Run* run;
+
+  TOPKNOT_DEVICE RowTile tile(unsigned number) const {
+    const int first = static_cast<int>(number) * Tile::M;
+    return {0, first, max(0, min(Tile::M, run->valid - first))};
+  }
+
+  /** All rows of an expert. */
+  TOPKNOT_DEVICE RowTile all(unsigned) const { return {0, 0, run->valid}; }
+
+  /** The rows of a matrix over tokens [T, WIDTH] that belong to slots `first` on. */
+  TOPKNOT_DEVICE Rows<S::WIDTH> tokens(const float* x, int first) const {
+    return {x + static_cast<long long>(first) * S::WIDTH};
+  }
+};
+
+/** The slots of each expert, sorted by expert; S has TOKENS, K, EXPERTS as well. */
+template <class S>
+struct ByExpert {
+  static constexpr bool GATED = true;
+  const int* offsets;  // [EXPERTS + 1]
+  const int* list;     // the token of each slot
+
+  TOPKNOT_DEVICE RowTile tile(unsigned number) const {
+    constexpr bool few = static_cast<long long>(S::TOKENS) * S::K <= S::EXPERTS;
+    const int at = static_cast<int>(number);
+    if (few && at >= offsets[S::EXPERTS]) {
+      return {0, 0, 0};
+    }
+    int low = 0, high = S::EXPERTS;  // the last expert that starts at or before this number
+    while (high - low > 1) {
+      const int middle = (low + high) / 2;
+      const int start = few ? offsets[middle] : offsets[middle] / Tile::M + middle;
+      if (start <= at) {
+        low = middle;
+      } else {
+        high = middle;
+      }
+    }
+    const int from = offsets[low];
+    const int first = few ? at : from + (at - (from / Tile::M + low)) * Tile::M;
+    const bool starts = !few || (first - from) % Tile::M == 0;
+    return {low, first, starts ? max(0, min(Tile::M, offsets[low + 1] - first)) : 0};
+  }
+
+  TOPKNOT_DEVICE RowTile all(unsigned expert) const {
+    const int from = offsets[expert];
+    return {static_cast<int>(expert), from, offsets[expert + 1] - from};
+  }
+
+  TOPKNOT_DEVICE ListedRows<S::WIDTH> tokens(const float* x, int first) const {
+    return {x, list + first};
+  }
+};
+
+/** The weights of an expert, in a matrix [experts ROWS, COLUMNS]. */
+template <int ROWS, int COLUMNS>
+TOPKNOT_DEVICE const float* weightsOf(int expert, const float* weights) {
+  return weights + static_cast<long long>(expert) * ROWS * COLUMNS;
+}
+
+/** kept, y [slots, HIDDEN] = x W1^T and its activation, as ActivateEpilogue. */
+template <class S, class Group>
+TOPKNOT_DEVICE void hiddenForward(Group group, const float* x, const float* w1, float* kept,
+                                  float* y) {
+  const RowTile tile = group.tile(blockIdx.x);
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (tile.rows == 0) {
+    return;
+  }
+  Tile::Sums sums;
+  const Rows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1)};
+  Tile::multiply(sharedMemory<float>(), alongColumns(group.tokens(x, tile.first), tile.rows),
+                 alongColumns(weights, S::HIDDEN), 0, column, S::WIDTH, sums);
+  ActivateEpilogue<S::HIDDEN, S::ACTIVATION> epilogue{
+      nullptr, kept, y, tile.first, tile.first + tile.rows, column};
+  Tile::each(sums, epilogue);
+}
+
+/** out [slots, WIDTH] = a [slots, HIDDEN] W2^T. */
+template <class S, class Group>
+TOPKNOT_DEVICE void outputForward(Group group, const float* a, const float* w2, float* out) {
+  const RowTile tile = group.tile(blockIdx.x);
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (tile.rows == 0) {
+    return;
+  }
+  Tile::Sums sums;
+  const Rows<S::HIDDEN> rows{a + static_cast<long long>(tile.first) * S::HIDDEN};
+  const Rows<S::HIDDEN> weights{weightsOf<S::WIDTH, S::HIDDEN>(tile.expert, w2)};
+  Tile::multiply(sharedMemory<float>(), alongColumns(rows, tile.rows),
+                 alongColumns(weights, S::WIDTH), 0, column, S::HIDDEN, sums);
+  StoreEpilogue<S::WIDTH> epilogue{out, tile.first, tile.first + tile.rows, column, false};
+  Tile::each(sums, epilogue);
+}
+
+/** sums += d [slots, HIDDEN] W1 for a tile of slots: the gradient of its inputs. */
+template <class S>
+TOPKNOT_DEVICE void addInputGradient(const RowTile& tile, int column, const float* d,
+                                     const float* w1, Tile::Sums& sums) {
+  const Rows<S::HIDDEN> rows{d + static_cast<long long>(tile.first) * S::HIDDEN};
+  const Rows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1)};
+  Tile::multiply(sharedMemory<float>(), alongColumns(rows, tile.rows),
+                 alongRows(weights, S::HIDDEN), 0, column, S::HIDDEN, sums);
+}
+
+/** dIn [slots, WIDTH] = dHidden [slots, HIDDEN] W1. */
+template <class S, class Group>
+TOPKNOT_DEVICE void inputBackward(Group group, const float* dHidden, const float* w1, float* dIn) {
+  const RowTile tile = group.tile(blockIdx.x);
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (tile.rows == 0) {
+    return;
+  }
+  Tile::Sums sums;
+  addInputGradient<S>(tile, column, dHidden, w1, sums);
+  StoreEpilogue<S::WIDTH> epilogue{dIn, tile.first, tile.first + tile.rows, column, false};
+  Tile::each(sums, epilogue);
+}
+
+/** dW1 [experts HIDDEN, WIDTH] = dHidden^T x over the rows of expert blockIdx.z. */
+template <class S, class Group>
+TOPKNOT_DEVICE void inWeightBackward(Group group, const Run* run, const float* dHidden,
+                                     const float* x, float* dW1) {
+  const RowTile all = group.all(blockIdx.z);
+  multiplyWeight(Rows<S::HIDDEN>{dHidden + static_cast<long long>(all.first) * S::HIDDEN},
+                 group.tokens(x, all.first), all.rows,
+                 dW1 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
+}
+
+/** dW2 [experts WIDTH, HIDDEN] = dy^T a over the rows of expert blockIdx.z; a holds the gate. */
+template <class S, class Group>
+TOPKNOT_DEVICE void outWeightBackward(Group group, const Run* run, const float* dy, const float* a,
+                                      float* dW2) {
+  const RowTile all = group.all(blockIdx.z);
+  multiplyWeight(group.tokens(dy, all.first),
+                 Rows<S::HIDDEN>{a + static_cast<long long>(all.first) * S::HIDDEN}, all.rows,
+                 dW2 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
+}
+
+// ---- Gates -------------------------------------------------------------------------------------
+
+/** Where a block keeps the gates of its rows, behind the product's shared memory. */
+constexpr int GATED_SHARED_BYTES = Tile::SHARED_BYTES + Tile::M * 4;
+
+/** The gate value of each slot of a tile to shared memory: that of its token's pair. */
+template <class S>
+TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int* slots,
+                                const float* gates) {
+  float* shared = sharedMemory<float>() + Tile::SHARED_BYTES / 4;
+  for (int i = static_cast<int>(threadIdx.x); i < tile.rows; i += Tile::THREADS) {
+    const int slot = tile.first + i;
+    const long long pair = static_cast<long long>(list[slot]) * S::K;
+    float gate = 0;
+    for (int j = 0; j < S::K; j++) {
+      gate = slots[pair + j] == slot ? gates[pair + j] : gate;
+    }
+    shared[i] = gate;
+  }
+  __syncthreads();
+  return shared;
+}
+
+/**
+ * dGates of each pair = the sum of its slot's parts [ceil(HIDDEN / N), TOKENS K], in their order;
+ * grid: pairs / 256, rounded up, 256 threads.
+ */
+template <class S>
+TOPKNOT_DEVICE void sumGateGradients(const Run* run, const int* slots, const float* parts,
+                                     float* dGates) {
+  const long long pairs = static_cast<long long>(S::TOKENS) * S::K;
+  const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (pair >= static_cast<long long>(run->valid) * S::K) {
+    return;
+  }
+  const float* part = parts + slots[pair];
+  float sum = 0;
+  for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
+    sum += part[i * pairs];
+  }
+  dGates[pair] = sum;
+}
+
+// ---- The gradient of a plain hidden layer ------------------------------------------------------
+
+/**
+ * From dA' = dy W2, without the gate: the gate's gradient <dA', A> of these columns, then
+ * dHidden = gate dA' f'(hidden) and, for dW2, gate A.
+ */
+template <class S>
+struct HiddenGradient {
+  const float* hidden;
+  float* dHidden;
+  float* activation;  // may be null
+  const float* gates;  // of the tile's rows; null: 1
+  float* parts;
+  int firstRow, rows, firstColumn;
+
+  template <int N>
+  TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N]) const {
+    if (row >= rows) {
+      return 0;
+    }
+    const float gate = gates == nullptr ? 1.0f : gates[row];
+    float kept[N], d[N], a[N];
+    loadChunk<S::HIDDEN>(hidden, firstRow + row, firstColumn + column, kept);
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      a[i] = keepsInput(S::ACTIVATION) ? activate<S::ACTIVATION>(kept[i]) : kept[i];
+      sum += values[i] * a[i];
+      d[i] = gate * values[i] * slope<S::ACTIVATION>(kept[i]);
+      a[i] *= gate;
+    }
+    storeChunk<S::HIDDEN>(dHidden, firstRow + row, firstColumn + column, d);
+    if (activation != nullptr) {
+      storeChunk<S::HIDDEN>(activation, firstRow + row, firstColumn + column, a);
+    }
+    return sum;
+  }
+
+  TOPKNOT_DEVICE void total(int row, float sum) const {
+    if (row < rows) {
+      parts[firstRow + row] = sum;
+    }
+  }
+};
+
+/** sums += dy [tokens, WIDTH] W2 for a tile of slots. */
+template <class S, class Group>
+TOPKNOT_DEVICE void addOutputGradient(const Group& group, const RowTile& tile, int column,
+                                      const float* dy, const float* w2, Tile::Sums& sums) {
+  const Rows<S::HIDDEN> weights{weightsOf<S::WIDTH, S::HIDDEN>(tile.expert, w2)};
+  Tile::multiply(sharedMemory<float>(), alongColumns(group.tokens(dy, tile.first), tile.rows),
+                 alongRows(weights, S::WIDTH), 0, column, S::WIDTH, sums);
+}

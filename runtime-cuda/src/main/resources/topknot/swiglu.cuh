@@ -1,0 +1,220 @@
+// Gated hidden layers: E(x) = (silu(u) * v) W2^T with u = x W1^T, v = x W3^T, silu(u) = u sigmoid(u),
+// as the experts of a layer or as its only one.
+//
+// Shapes as in experts.cuh and feed_forward.cuh, with w3 as w1 and u, v [slots, hidden] kept for
+// backward. The rows of W1 and W3 are interleaved as they are loaded, so that one product over
+// 2 hidden columns reads x once, and a thread has u and v of the same unit: the epilogue writes u, v
+// and their product. Backward: dA' = dy W2, the gate's gradient <dA', A>, and with d = gate dA':
+// du = d v (s + silu(u) (1 - s)), s = sigmoid(u), dv = d silu(u); the input's gradient adds two
+// products in one accumulator; dW1 = du^T x, dW3 = dv^T x, dW2 = dy^T (gate A).
+//
+// FLOPs: 6 slots width hidden forward, twice that backward. Bytes: weights 12 experts width hidden a
+// pass; rows 4 slots (2 width + 4 hidden) forward.
+#pragma once
+
+#include "topknot/perceptron.cuh"
+
+/** u, v and silu(u) v from interleaved columns. */
+template <class S>
+struct SwigluEpilogue {
+  float *u, *v, *a;
+  int firstRow, rows, firstColumn;  // columns in pairs
+
+  template <int N>
+  TOPKNOT_DEVICE void operator()(int row, int column, const float (&values)[N]) const {
+    if (row >= rows) {
+      return;
+    }
+    float us[N / 2], vs[N / 2], as[N / 2];
+#pragma unroll
+    for (int i = 0; i < N / 2; i++) {
+      us[i] = values[2 * i];
+      vs[i] = values[2 * i + 1];
+      as[i] = vs[i] * (us[i] * sigmoid(us[i]));
+    }
+    const int unit = (firstColumn + column) / 2;
+    storeChunk<S::HIDDEN>(u, firstRow + row, unit, us);
+    storeChunk<S::HIDDEN>(v, firstRow + row, unit, vs);
+    storeChunk<S::HIDDEN>(a, firstRow + row, unit, as);
+  }
+};
+
+/** u, v and their product for a tile of slots; grid: row tiles, 2 HIDDEN / N. */
+template <class S, class Group>
+TOPKNOT_DEVICE void swigluHidden(Group group, const float* x, const float* w1, const float* w3,
+                                 float* u, float* v, float* a) {
+  const RowTile tile = group.tile(blockIdx.x);
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (tile.rows == 0) {
+    return;
+  }
+  Tile::Sums sums;
+  const PairedRows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1),
+                                     weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w3)};
+  Tile::multiply(sharedMemory<float>(), alongColumns(group.tokens(x, tile.first), tile.rows),
+                 alongColumns(weights, 2 * S::HIDDEN), 0, column, S::WIDTH, sums);
+  SwigluEpilogue<S> epilogue{u, v, a, tile.first, tile.rows, column};
+  Tile::each(sums, epilogue);
+}
+
+/** From dA': the gate's gradient of these columns, du, dv and gate A. */
+template <class S>
+struct SwigluGradient {
+  const float *u, *v;
+  float *du, *dv, *a;
+  const float* gates;  // of the tile's rows; null: 1
+  float* parts;
+  int firstRow, rows, firstColumn;
+
+  template <int N>
+  TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N]) const {
+    if (row >= rows) {
+      return 0;
+    }
+    const float gate = gates == nullptr ? 1.0f : gates[row];
+    float us[N], vs[N], as[N];
+    loadChunk<S::HIDDEN>(u, firstRow + row, firstColumn + column, us);
+    loadChunk<S::HIDDEN>(v, firstRow + row, firstColumn + column, vs);
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      const float s = sigmoid(us[i]);
+      const float silu = us[i] * s;
+      const float d = gate * values[i];
+      as[i] = silu * vs[i];
+      sum += values[i] * as[i];
+      as[i] *= gate;
+      us[i] = d * vs[i] * (s + silu * (1.0f - s));
+      vs[i] = d * silu;
+    }
+    storeChunk<S::HIDDEN>(du, firstRow + row, firstColumn + column, us);
+    storeChunk<S::HIDDEN>(dv, firstRow + row, firstColumn + column, vs);
+    storeChunk<S::HIDDEN>(a, firstRow + row, firstColumn + column, as);
+    return sum;
+  }
+
+  TOPKNOT_DEVICE void total(int row, float sum) const {
+    if (row < rows) {
+      parts[firstRow + row] = sum;
+    }
+  }
+};
+
+/** du, dv, A for all tokens. */
+template <class S>
+TOPKNOT_DEVICE void swigluFeedForwardHidden(const Run* run, const float* dy, const float* w2,
+                                            const float* u, const float* v, float* du, float* dv,
+                                            float* a) {
+  const AllTokens<S> group{run};
+  const RowTile tile = group.tile(blockIdx.x);
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (tile.rows == 0) {
+    return;
+  }
+  Tile::Sums sums;
+  addOutputGradient<S>(group, tile, column, dy, w2, sums);
+  SwigluGradient<S> epilogue{u, v, du, dv, a, nullptr, nullptr, tile.first, tile.rows, column};
+  Tile::each(sums, epilogue);
+}
+
+/** du, dv, gate A of each slot, and the parts of the gates' gradients. */
+template <class S>
+TOPKNOT_DEVICE void swigluExpertsHidden(const int* offsets, const int* rows, const int* slots,
+                                        const float* gates, const float* dy, const float* w2,
+                                        const float* u, const float* v, float* du, float* dv,
+                                        float* a, float* parts) {
+  const ByExpert<S> group{offsets, rows};
+  const RowTile tile = group.tile(blockIdx.x);
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (tile.rows == 0) {
+    return;
+  }
+  const float* gate = loadGates<S>(tile, rows, slots, gates);
+  Tile::Sums sums;
+  addOutputGradient<S>(group, tile, column, dy, w2, sums);
+  float* part = parts + static_cast<long long>(blockIdx.y) * S::TOKENS * S::K;
+  SwigluGradient<S> epilogue{u, v, du, dv, a, gate, part, tile.first, tile.rows, column};
+  Tile::eachWithTotals(sums, epilogue);
+}
+
+/** dIn [slots, WIDTH] = du W1 + dv W3. */
+template <class S, class Group>
+TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, const float* w1,
+                                const float* w3, float* dIn) {
+  const RowTile tile = group.tile(blockIdx.x);
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  if (tile.rows == 0) {
+    return;
+  }
+  Tile::Sums sums;
+  addInputGradient<S>(tile, column, du, w1, sums);
+  addInputGradient<S>(tile, column, dv, w3, sums);
+  StoreEpilogue<S::WIDTH> epilogue{dIn, tile.first, tile.first + tile.rows, column, false};
+  Tile::each(sums, epilogue);
+}
+
+#define TOPKNOT_SWIGLU_FEED_FORWARD(prefix, S)                                                    \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_forward_hidden(const Run* run, const float* x, const float* w1, const float* w3,       \
+                          float* u, float* v, float* hidden) {                                    \
+    swigluHidden<S>(AllTokens<S>{run}, x, w1, w3, u, v, hidden);                                  \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_forward_output(const Run* run, const float* hidden, const float* w2, float* y) {       \
+    outputForward<S>(AllTokens<S>{run}, hidden, w2, y);                                           \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_hidden(const Run* run, const float* dy, const float* w2, const float* u,      \
+                           const float* v, float* du, float* dv, float* hidden) {                 \
+    swigluFeedForwardHidden<S>(run, dy, w2, u, v, du, dv, hidden);                                \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_input(const Run* run, const float* du, const float* dv, const float* w1,      \
+                          const float* w3, float* dx) {                                           \
+    swigluInput<S>(AllTokens<S>{run}, du, dv, w1, w3, dx);                                        \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_w1(const Run* run, const float* du, const float* x, float* dW1) {             \
+    inWeightBackward<S>(AllTokens<S>{run}, run, du, x, dW1);                                      \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_w2(const Run* run, const float* dy, const float* hidden, float* dW2) {        \
+    outWeightBackward<S>(AllTokens<S>{run}, run, dy, hidden, dW2);                                \
+  }
+
+#define TOPKNOT_SWIGLU_EXPERTS(prefix, S)                                                         \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_forward_hidden(const float* x, const int* offsets, const int* rows, const float* w1,   \
+                          const float* w3, float* u, float* v, float* hidden) {                   \
+    swigluHidden<S>(ByExpert<S>{offsets, rows}, x, w1, w3, u, v, hidden);                         \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_forward_output(const float* hidden, const int* offsets, const int* rows,               \
+                          const float* w2, float* out) {                                          \
+    outputForward<S>(ByExpert<S>{offsets, rows}, hidden, w2, out);                                \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
+                           const float* gates, const float* dy, const float* w2, const float* u,  \
+                           const float* v, float* du, float* dv, float* hidden, float* parts) {   \
+    swigluExpertsHidden<S>(offsets, rows, slots, gates, dy, w2, u, v, du, dv, hidden, parts);     \
+  }                                                                                               \
+  TOPKNOT_KERNEL(256)                                                                             \
+  prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
+    sumGateGradients<S>(run, slots, parts, dGates);                                               \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_input(const int* offsets, const int* rows, const float* du, const float* dv,  \
+                          const float* w1, const float* w3, float* dOut) {                        \
+    swigluInput<S>(ByExpert<S>{offsets, rows}, du, dv, w1, w3, dOut);                             \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const float* du,      \
+                       const float* x, float* dW1) {                                              \
+    inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, du, x, dW1);                             \
+  }                                                                                               \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const float* dy,      \
+                       const float* hidden, float* dW2) {                                         \
+    outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, hidden, dW2);                       \
+  }
