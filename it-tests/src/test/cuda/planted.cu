@@ -248,7 +248,7 @@ TOPKNOT_DEVICE void alignedBody(const float* in, float* out) {
 }
 PLANTED(aligned, 64)
 
-/** Copies 252 values by fours. Bug: from an address that is no multiple of 16 bytes. */
+/** As aligned, without shared memory. Bug: vectors at addresses that are no multiple of 16 bytes. */
 template <bool BROKEN>
 TOPKNOT_DEVICE void vectorsBody(const float* in, float* out) {
   const int at = 4 * static_cast<int>(threadIdx.x);
@@ -267,3 +267,16 @@ TOPKNOT_DEVICE void offsetsBody(const float* in, float* out) {
   out[offset / width] = 2 * in[offset / width];
 }
 PLANTED(offsets, 64)
+
+/** 64 values in the order that indices give. Bug: the last index is never written. */
+template <bool BROKEN>
+TOPKNOT_DEVICE void gatherBody(const float* in, float* out) {
+  int* indices = sharedMemory<int>();
+  const int t = static_cast<int>(threadIdx.x);
+  if (!BROKEN || t < 63) {
+    indices[t] = 63 - t;
+  }
+  __syncthreads();
+  out[t] = in[1000LL * 1000 * 1000 * (indices[t] / 64) + indices[t] % 64];
+}
+PLANTED(gather, 64)

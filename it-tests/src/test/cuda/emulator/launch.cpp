@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "block.h"
+#include "fault.h"
 
 namespace emulator {
 
@@ -163,6 +164,7 @@ const char* emulator_launch(const char* kernel, const unsigned grid[3], const un
   static thread_local std::string text;
   sanitizer::Hidden hidden;
   std::lock_guard<std::mutex> lock(launching);
+  watchFaults();
   Launch launch{};
   launch.kernel = find(kernel);
   launch.grid = {grid[0], grid[1], grid[2]};

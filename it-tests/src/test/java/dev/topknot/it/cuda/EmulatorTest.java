@@ -130,7 +130,8 @@ class EmulatorTest {
           planted(
               "vectors", 1, 0, 252, i -> IN[i], Finding.ALWAYS, "misaligned access at kernels.cu:"),
           planted(
-              "offsets", 1, 0, 64, i -> 2 * IN[i], Finding.ALWAYS, "overflow of a signed multi"));
+              "offsets", 1, 0, 64, i -> 2 * IN[i], Finding.ALWAYS, "overflow of a signed multi"),
+          planted("gather", 1, 256, 64, i -> IN[63 - i], Finding.ALWAYS, "access to the address"));
 
   @TempDir static Path folder;
   private static String source;
@@ -235,6 +236,19 @@ class EmulatorTest {
     Replay replay = Replay.run(EmulatorBuild.replayer(source, Variant.PLAIN), recording);
     assertThat(replay.exit()).isEqualTo(1);
     assertThat(replay.said()).contains("kernel tail_broken").contains("written at byte 1000");
+  }
+
+  @Test
+  void aReplayerForGpusNeedsNothingOfCuda() throws Exception {
+    Path replayer = folder.resolve("replayer");
+    List<String> build =
+        List.of("g++", "-std=c++17", "src/test/cuda/replay.cpp", "-o", replayer.toString(), "-ldl");
+    assertThat(new ProcessBuilder(build).inheritIO().start().waitFor()).isZero();
+    Path recording = folder.resolve("for-gpu");
+    record(recording, PLANTED, "");
+    Replay replay = Replay.run(replayer, recording, folder.resolve("absent.cubin").toString());
+    assertThat(replay.exit()).isEqualTo(1);
+    assertThat(replay.said()).containsAnyOf("no CUDA driver", "cuInit", "cuModuleLoad");
   }
 
   @Test
