@@ -24,6 +24,9 @@ final class KernelCache {
   private static final Logger LOG = LoggerFactory.getLogger(KernelCache.class);
   private static final int HASH = 32;
 
+  /** Belongs to whom this process belongs to. */
+  private static final Path SELF = Path.of("/proc/self");
+
   private final Path directory;
 
   KernelCache(Path directory) {
@@ -111,8 +114,7 @@ final class KernelCache {
     Set<PosixFilePermission> permissions = Files.getPosixFilePermissions(directory);
     return !permissions.contains(PosixFilePermission.GROUP_WRITE)
         && !permissions.contains(PosixFilePermission.OTHERS_WRITE)
-        && Files.getOwner(directory)
-            .equals(Files.getOwner(Path.of(System.getProperty("user.home"))));
+        && Files.getAttribute(directory, "unix:uid").equals(Files.getAttribute(SELF, "unix:uid"));
   }
 
   private Path file(String key) {
