@@ -218,9 +218,7 @@ public final class EmulatedDriver implements Driver {
   }
 
   private static ByteBuffer bytes(long address, long bytes) {
-    return (bytes == 0
-            ? ByteBuffer.allocate(0)
-            : new Pointer(address).getByteBuffer(0, bytes))
+    return (bytes == 0 ? ByteBuffer.allocate(0) : new Pointer(address).getByteBuffer(0, bytes))
         .order(ByteOrder.nativeOrder());
   }
 

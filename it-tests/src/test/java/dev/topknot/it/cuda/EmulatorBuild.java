@@ -54,6 +54,7 @@ public final class EmulatorBuild {
           "-Wall",
           "-Wextra",
           "-Werror",
+          "-Wno-unknown-pragmas", // unroll
           "-DTOPKNOT_HOST",
           "-I" + EMULATOR,
           "-I" + KERNELS);
