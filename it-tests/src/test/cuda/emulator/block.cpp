@@ -67,29 +67,23 @@ void Block::grow(int threads) {
     stacks_ = nullptr;
     stackCount_ = 0;
   }
-  mapStacks(threads);
+  void* memory = mmap(nullptr, STACK_BYTES * threads, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw std::bad_alloc();
+  }
+  stacks_ = static_cast<char*>(memory);
   stackCount_ = threads;
   while (static_cast<int>(fibers_.size()) < threads) {
     fibers_.push_back(std::make_unique<Fiber>());
+    fibers_.back()->context.raceDetector =
+        sanitizer::createFiber("CUDA " + std::to_string(fibers_.size() - 1));
   }
   for (int i = 0; i < threads; i++) {
     Context& context = fibers_[i]->context;
     context.stack = stacks_ + STACK_BYTES * i;
     context.stackBytes = STACK_BYTES;
-  }
-}
-
-/** Fresh stacks, in the place of those there are. */
-void Block::mapStacks(int threads) {
-  const int fixed = stacks_ == nullptr ? 0 : MAP_FIXED;
-  void* memory = mmap(stacks_, STACK_BYTES * threads, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
-  if (memory == MAP_FAILED) {
-    throw std::bad_alloc();
-  }
-  stacks_ = static_cast<char*>(memory);
-  for (int i = 0; i < threads; i++) {
-    memcpy(stacks_ + STACK_BYTES * i, &STACK_MARK, sizeof STACK_MARK);
+    memcpy(context.stack, &STACK_MARK, sizeof STACK_MARK);
   }
 }
 
@@ -105,6 +99,7 @@ void Block::begin(const Launch& launch, int worker) {
   }
   ready_.assign(ring, 0);
   warps_.assign((threads_ + 31) / 32, Warp());
+  clocks_.resize(BARRIER_CLOCKS + warps_.size() * WARP_CLOCKS);
   for (int i = 0; i < threads_; i++) {
     Fiber& fiber = *fibers_[i];
     const dim3 size = launch.block;
@@ -122,19 +117,13 @@ std::string Block::run(dim3 index) {
   sanitizer::Hidden hidden;
   block = this;
   error_.clear();
+  round_++;
   prepareShared();
   prepareThreads(index);
   sanitizer::release(launch_->start);
   running_ = takeReady();
   current = &self();
   switchContext(worker_, self().context);
-#if defined(__SANITIZE_THREAD__)
-  if (error_.empty()) {
-    for (int i = 0; i < threads_; i++) {
-      __tsan_destroy_fiber(fibers_[i]->context.raceDetector);
-    }
-  }
-#endif
   std::string error = error_;
   if (error.empty()) {
     current = fibers_[0].get();
@@ -155,16 +144,7 @@ void Block::prepareThreads(dim3 index) {
     warp.arrived = 0;
     warp.nextClock = 0;
   }
-  if (sanitizer::RACES) {
-    // Fresh stacks for each block: what its predecessor did on them is no race with this one. And
-    // fresh clocks: the old ones would order one block before the next.
-    mapStacks(threads_);
-    clocks_.reset();
-    clocks_.reset(new char[BARRIER_CLOCKS + warps_.size() * WARP_CLOCKS]);
-  }
-#if defined(__SANITIZE_THREAD__)
-  worker_.raceDetector = __tsan_get_current_fiber();
-#endif
+  worker_.raceDetector = sanitizer::currentFiber();
   for (int i = 0; i < threads_; i++) {
     Fiber& fiber = *fibers_[i];
     fiber.block = index;
@@ -175,10 +155,6 @@ void Block::prepareThreads(dim3 index) {
     fiber.mask = 0;
     fiber.openCopies.clear();
     fiber.copyGroups.clear();
-#if defined(__SANITIZE_THREAD__)
-    fiber.context.raceDetector = __tsan_create_fiber(0);
-    __tsan_set_fiber_name(fiber.context.raceDetector, ("CUDA " + std::to_string(i)).c_str());
-#endif
     // Staggered, or the stacks' tops would all compete for the same lines of the cache.
     prepareContext(fiber.context, &Block::runThread, i * 576 & 0x3FFF);
     makeReady(i);
@@ -186,11 +162,6 @@ void Block::prepareThreads(dim3 index) {
 }
 
 void Block::prepareShared() {
-  if (sanitizer::RACES) {
-    // Fresh memory for each block: its predecessor's accesses are no races with this one's.
-    free(sharedArena_);
-    sharedArena_ = static_cast<char*>(aligned_alloc(1024, SHARED_MOST + 4096));
-  }
   shared_ = sharedArena_ + SHARED_OFFSET;
   poison(shared_ - SHARED_REDZONE, launch_->sharedBytes + 2 * SHARED_REDZONE);
   sanitizer::forbid(shared_ - SHARED_REDZONE, SHARED_REDZONE);
@@ -228,7 +199,9 @@ void Block::runThread() {
   Fiber& self = block.self();
   enterContext(self.context);
   sanitizer::acquire(block.launch_->start);
+  sanitizer::acquire(&block.ends_[(block.round_ + 1) % 2]);
   block.callKernel();
+  sanitizer::release(&block.ends_[block.round_ % 2]);
   sanitizer::release(block.launch_->end);
   Context* next;
   {
@@ -339,7 +312,7 @@ void Block::barrier(Site site) {
   {
     sanitizer::Hidden hidden;
     // Two in turn: who leaves late must not see what others did before the next barrier.
-    clock = clocks_.get() + (barrierRound_ & 1);
+    clock = clocks_.data() + (barrierRound_ & 1);
   }
   sanitizer::release(clock);
   {
@@ -381,7 +354,7 @@ void Block::collective(unsigned mask, const char* operation, void* operands, Exc
     const unsigned waiting = warp.arrived & mask;
     me->clock = waiting != 0
                     ? fibers_[me->warp * 32 + __builtin_ctz(waiting)]->clock
-                    : clocks_.get() + BARRIER_CLOCKS + me->warp * WARP_CLOCKS +
+                    : clocks_.data() + BARRIER_CLOCKS + me->warp * WARP_CLOCKS +
                           (warp.nextClock++ % WARP_CLOCKS);
     clock = me->clock;
   }

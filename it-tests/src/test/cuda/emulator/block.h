@@ -65,7 +65,10 @@ struct Launch {
   const char* end;    // and what happens after it
 };
 
-/** Runs blocks of one launch after another on the calling OS thread. */
+/**
+ * Runs blocks of one launch after another on the calling OS thread. To the race detector they are
+ * ordered, as they share stacks and shared memory; what two of these run is not.
+ */
 class Block {
  public:
   Block();
@@ -92,7 +95,6 @@ class Block {
   static void runThread();
 
   void grow(int threads);
-  void mapStacks(int threads);
   void prepareThreads(dim3 index);
   void prepareShared();
   std::string damagedShared() const;
@@ -132,7 +134,11 @@ class Block {
 
   char* sharedArena_ = nullptr;  // redzone, shared memory, redzone
   char* shared_ = nullptr;
-  std::unique_ptr<char[]> clocks_;
+  // See sanitizer.h: the barrier's and the warps' clocks, and, in turn, those of this place's last
+  // block and of this one: a thread that starts late must not see what others of its block did.
+  std::vector<char> clocks_;
+  char ends_[2] = {};
+  unsigned round_ = 0;
 };
 
 /** The block that runs on this OS thread. */

@@ -6,12 +6,12 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #if defined(__SANITIZE_THREAD__)
 extern "C" {
 void* __tsan_get_current_fiber();
 void* __tsan_create_fiber(unsigned flags);
-void __tsan_destroy_fiber(void* fiber);
 void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 void __tsan_set_fiber_name(void* fiber, const char* name);
 void __tsan_acquire(void* clock);
@@ -33,6 +33,15 @@ namespace emulator::sanitizer {
 #if defined(__SANITIZE_THREAD__)
 
 constexpr bool RACES = true;
+
+/** A fiber to the race detector; it costs 0.8 MB and is never given back. */
+inline void* createFiber(const std::string& name) {
+  void* fiber = __tsan_create_fiber(0);
+  __tsan_set_fiber_name(fiber, name.c_str());
+  return fiber;
+}
+
+inline void* currentFiber() { return __tsan_get_current_fiber(); }
 
 /** While one lives, the calling fiber's accesses are the emulator's, not the kernel's. */
 struct Hidden {
@@ -58,6 +67,9 @@ inline void writes(void* address, size_t bytes) { __tsan_write_range(address, by
 #else
 
 constexpr bool RACES = false;
+
+inline void* createFiber(const std::string&) { return nullptr; }
+inline void* currentFiber() { return nullptr; }
 
 struct Hidden {
   Hidden() {}
