@@ -142,6 +142,6 @@ class Block {
 };
 
 /** The block that runs on this OS thread. */
-extern __thread Block* block __attribute__((tls_model("initial-exec")));
+extern __thread Block* block;
 
 }  // namespace emulator

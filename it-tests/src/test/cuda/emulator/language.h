@@ -67,8 +67,8 @@ struct Thread {
   int lane, warp;
 };
 
-// Initial-exec: read at every threadIdx, and a call to find it would cost more than a switch.
-extern __thread Thread* current __attribute__((tls_model("initial-exec")));
+// Read at every threadIdx: compiled with TLS descriptors, whose lookup is short.
+extern __thread Thread* current;
 
 /** Ends the launch with an error text that names kernel, block and thread. */
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));

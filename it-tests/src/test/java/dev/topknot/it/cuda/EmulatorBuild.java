@@ -48,11 +48,13 @@ public final class EmulatorBuild {
       List.of(
           "-std=c++20",
           "-ffp-contract=off",
+          "-mtls-dialect=gnu2", // as fast as initial-exec, of which a process has little
           "-fPIC",
           "-fvisibility=hidden",
           "-fno-gnu-unique",
           "-Wall",
           "-Wextra",
+          "-Wno-unknown-pragmas", // #pragma unroll
           "-Werror",
           "-Wno-unknown-pragmas", // unroll
           "-DTOPKNOT_HOST",

@@ -1,0 +1,152 @@
+package dev.topknot.it.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.sun.jna.Pointer;
+import dev.topknot.it.cuda.Emulator.Schedule;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+
+/** Launches kernels by hand and compares what they leave, under every schedule. */
+final class Kernels {
+  private static final int RUN_BYTES = 96;
+
+  private final Emulator emulator;
+  private final List<Long> allocated = new ArrayList<>();
+  private final Map<String, float[]> results = new TreeMap<>();
+
+  private Kernels(Emulator emulator) {
+    this.emulator = emulator;
+  }
+
+  /**
+   * Compiles kernels and runs a program under three schedules, with asynchronous copies landing early and late.
+   *
+   * @return what it passed to {@link #result}, the same bits every time
+   */
+  static Map<String, float[]> everywhere(String source, Consumer<Kernels> program) {
+    try (Emulator emulator = Emulator.of(source)) { // few libraries can be loaded at once
+      return everywhere(emulator, program);
+    }
+  }
+
+  private static Map<String, float[]> everywhere(Emulator emulator, Consumer<Kernels> program) {
+    Map<String, float[]> first = null;
+    for (Schedule schedule : Schedule.values()) {
+      for (boolean eager : new boolean[] {true, false}) {
+        emulator.configure(schedule, eager, 7, 1);
+        Kernels kernels = new Kernels(emulator);
+        program.accept(kernels);
+        kernels.free();
+        if (first == null) {
+          first = kernels.results;
+        }
+        for (String name : first.keySet()) {
+          assertThat(Arrays.equals(first.get(name), kernels.results.get(name)))
+              .as("%s, %s, eager %s: the same bits", name, schedule, eager)
+              .isTrue();
+        }
+      }
+    }
+    return first;
+  }
+
+  /** Device memory full of NaN. */
+  long empty(long words) {
+    long address = emulator.allocate(words * 4);
+    allocated.add(address);
+    return address;
+  }
+
+  long floats(float... values) {
+    long address = empty(values.length);
+    new Pointer(address).write(0, values, 0, values.length);
+    return address;
+  }
+
+  long ints(int... values) {
+    long address = empty(values.length);
+    new Pointer(address).write(0, values, 0, values.length);
+    return address;
+  }
+
+  /** A run record. */
+  long run(int valid, boolean training, boolean add, int status, boolean guard) {
+    ByteBuffer record = ByteBuffer.allocate(RUN_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    record.putInt(12, valid).putInt(20, training ? 1 : 0).putInt(24, add ? 1 : 0);
+    record.putInt(28, status).putInt(92, guard ? 1 : 0);
+    long address = empty(RUN_BYTES / 4);
+    new Pointer(address).write(0, record.array(), 0, RUN_BYTES);
+    return address;
+  }
+
+  void launch(String kernel, int x, int y, int z, int threads, int shared, long... parameters) {
+    assertThat(
+            emulator.launch(
+                kernel, new int[] {x, y, z}, new int[] {threads, 1, 1}, shared, parameters))
+        .as(kernel)
+        .isEmpty();
+  }
+
+  float[] read(long address, int count) {
+    return new Pointer(address).getFloatArray(0, count);
+  }
+
+  /** Keeps what the memory holds now. */
+  void result(String name, long address, int count) {
+    results.put(name, read(address, count));
+  }
+
+  private void free() {
+    for (long address : allocated) {
+      assertThat(emulator.free(address)).isEmpty();
+    }
+  }
+
+  static int ceil(int count, int size) {
+    return (count + size - 1) / size;
+  }
+
+  /** Values in [-scale, scale]. */
+  static float[] random(long seed, int count, double scale) {
+    Random random = new Random(seed);
+    float[] values = new float[count];
+    for (int i = 0; i < count; i++) {
+      values[i] = (float) (scale * (2 * random.nextDouble() - 1));
+    }
+    return values;
+  }
+
+  /**
+   * The first values agree with the reference, relative to the largest of it; those behind are NaN
+   * as they were.
+   */
+  static void assertClose(String name, float[] actual, double[] expected) {
+    assertClose(name, actual, expected, 1);
+  }
+
+  /** Likewise, where so much larger inputs make so much larger errors. */
+  static void assertClose(String name, float[] actual, double[] expected, double scale) {
+    double largest = 1e-3;
+    for (double value : expected) {
+      largest = Math.max(largest, Math.abs(value));
+    }
+    for (int i = 0; i < actual.length; i++) {
+      if (i < expected.length) {
+        double error = Math.abs(actual[i] - expected[i]);
+        assertThat(error <= 1e-5 * scale * largest)
+            .as("%s[%d]: %s, expected %s", name, i, actual[i], expected[i])
+            .isTrue();
+      } else {
+        assertThat(actual[i]).as("%s[%d] left alone", name, i).isNaN();
+      }
+    }
+  }
+}
