@@ -360,12 +360,12 @@ class ExpertsKernelsTest {
             %s(op, S)
             """
             .formatted(
-                    tokens,
-                    width,
-                    experts,
-                    k,
-                    hidden,
-                    twin ? "TOPKNOT_SWIGLU_FEED_FORWARD" : "TOPKNOT_SWIGLU_EXPERTS");
+                tokens,
+                width,
+                experts,
+                k,
+                hidden,
+                twin ? "TOPKNOT_SWIGLU_FEED_FORWARD" : "TOPKNOT_SWIGLU_EXPERTS");
     int tiles = twin ? ceil(tokens, 64) : routing.tiles();
     int wide = ceil(width, 64);
     int deep = ceil(hidden, 64);

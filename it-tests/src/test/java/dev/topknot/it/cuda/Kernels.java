@@ -27,7 +27,8 @@ final class Kernels {
   }
 
   /**
-   * Compiles kernels and runs a program under three schedules, with asynchronous copies landing early and late.
+   * Compiles kernels and runs a program under three schedules, with asynchronous copies landing
+   * early and late.
    *
    * @return what it passed to {@link #result}, the same bits every time
    */
