@@ -53,7 +53,7 @@ final class CudaRun {
 
   /** Sets the valid ids of a batch. */
   void ids(Batch batch) {
-    host.position(IDS);
+    host.clear().position(IDS);
     host.asIntBuffer().put(batch.inputs(), 0, batch.valid());
     host.position(IDS + Integer.BYTES * tokens);
     host.asIntBuffer().put(batch.targets(), 0, batch.valid());
