@@ -1,0 +1,491 @@
+// The gates of [S17]: noisy top-k (eq. 3-5), top-k without noise, top-k of a softmax; importance and
+// load with their losses (eq. 6-11) and gradients (app. A).
+//
+//   clean = x W_g, raw = x W_noise, sigma = softplus(raw) + floor, H = clean + xi sigma, xi ~ N(0, 1)
+//   chosen = the K largest of H, ties to the lower index; gates = the softmax over them
+//   importance_i = the sum of the gates of i; load_i = the sum over tokens of
+//   Phi((clean_i - threshold_i) / sigma_i), where the threshold is the next in line for those that
+//   are chosen and the last chosen for the others; the count of tokens without noise or for K = n
+//
+// Shapes: x [TOKENS, WIDTH], weights [EXPERTS, WIDTH], clean, raw and noisy (H) [TOKENS, EXPERTS],
+// chosen and gates [TOKENS, K], importance and load [EXPERTS].
+//
+// Logits are fp32 products with sums over the width in ascending order, the same bits for any
+// batch. Then a warp a token makes H and chooses, and keeps the two thresholds for the load. Sums
+// over tokens have an expert a thread: it goes over 64 tokens in order and leaves its sum in
+// double; a last kernel adds those in order. Backward, a warp a token again: the gradient of each
+// entry of H through the softmax, of clean, sigma and both thresholds through the load (a threshold
+// is itself an entry of H), and from there to raw; two products add to dx, two make the gradients
+// of the weights. With noise off, raw and its gradient are zeros.
+//
+// FLOPs: 4 TOKENS WIDTH EXPERTS forward (half of it without noise), twice that backward, and some
+// 60 an entry of H. Bytes: about 4 TOKENS (WIDTH + 5 EXPERTS) forward.
+#pragma once
+
+#include "topknot/noise.cuh"
+#include "topknot/selection.cuh"
+
+enum Gating { NOISY_TOP_K, TOP_K, SOFTMAX_TOP_K };
+
+/** Tokens that a thread adds up, and threads of its block. */
+constexpr int GATE_TOKENS = 64, GATE_THREADS = 128;
+
+constexpr int GATE_SLOPE_THREADS = 256;
+
+/** Whether the gate value is the chosen expert's probability among all. */
+template <class S>
+constexpr bool AMONG_ALL = S::GATING == SOFTMAX_TOP_K && S::K == 1;
+
+/** sigma; a floor of 0 lets softplus underflow, and nothing is to be divided by 0 then. */
+TOPKNOT_DEVICE float deviation(float raw, float floor) {
+  const float softplus = fmaxf(raw, 0.0f) + log1pf(expf(-fabsf(raw)));
+  const float sum = softplus + floor;
+  return sum < 1e-20f ? 1e-20f : sum;
+}
+
+/** z, within 100 deviations, where the normal distribution is flat in fp32; NaN stays NaN. */
+TOPKNOT_DEVICE float distanceFrom(float threshold, float clean, float sigma) {
+  const float z = (clean - threshold) / sigma;
+  return z > 100.0f ? 100.0f : z < -100.0f ? -100.0f : z;
+}
+
+TOPKNOT_DEVICE float normalCdf(float z) { return 0.5f * erfcf(-0.70710678118654752f * z); }
+
+TOPKNOT_DEVICE float normalDensity(float z) { return 0.39894228040143268f * expf(-0.5f * z * z); }
+
+// ---- Forward -----------------------------------------------------------------------------------
+
+/**
+ * logits = x W^T, or zeros. Grid: (TOKENS / Tile::M, EXPERTS / Tile::N), rounded up; shared:
+ * Tile::SHARED_BYTES, as for all products.
+ */
+template <class S>
+TOPKNOT_DEVICE void gateLogits(const Run* run, const float* x, const float* weights, float* logits,
+                               bool zero) {
+  const int row = static_cast<int>(blockIdx.x) * Tile::M;
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const int valid = run->valid;
+  if (row >= valid) {
+    return;
+  }
+  Tile::Sums sums;
+  if (!zero) {
+    Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::WIDTH>{x}, valid),
+                   alongColumns(Rows<S::WIDTH>{weights}, S::EXPERTS), row, column, S::WIDTH, sums);
+  }
+  StoreEpilogue<S::EXPERTS> epilogue{logits, row, valid, column, false};
+  Tile::each(sums, epilogue);
+}
+
+/** H of the warp's token: clean + xi sigma, or clean where noise is off. */
+template <class S>
+TOPKNOT_DEVICE void noisyLogits(const Run* run, const LayerOptions* options, int token,
+                                const float* clean, const float* raw, float* noisy) {
+  constexpr int N = S::EXPERTS;
+  constexpr unsigned STREAM = NOISE_STREAM<S::STREAM_LAYER, PURPOSE_GATE>;
+  const float floor = options->noiseFloor;
+  for (int column = 4 * laneOfThread(); column < N; column += 128) {
+    float h[4];
+    loadChunk<N>(clean, 0, column, h);
+    if (options->noise != 0) {
+      float r[4];
+      loadChunk<N>(raw, 0, column, r);
+      const float4 four = normals(run, token, STREAM, column / 4);
+      const float xi[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        h[i] = addExact(h[i], mulExact(xi[i], deviation(r[i], floor)));
+      }
+    }
+    storeChunk<N>(noisy, 0, column, h);
+  }
+}
+
+/**
+ * Chooses of clean, or of H where NOISY, which it makes before. thresholds [TOKENS, 2]: the last
+ * chosen of H and the next in line. Grid: TOKENS / ROW_WARPS<K>, rounded up; shared: 8 (K + 1)
+ * bytes a warp.
+ */
+template <class S, bool NOISY, bool AMONG>
+TOPKNOT_DEVICE void gateSelect(const Run* run, const LayerOptions* options, const float* clean,
+                               const float* raw, float* noisy, int* chosen, float* gates,
+                               float* thresholds) {
+  constexpr int N = S::EXPERTS, K = S::K;
+  constexpr int COUNT = NOISY && K < N ? K + 1 : K;
+  const int token = tokenOfWarp<ROW_WARPS<K>>();
+  if (token >= run->valid) {
+    return;
+  }
+  const long long at = static_cast<long long>(token) * N;
+  const long long first = static_cast<long long>(token) * K;
+  const float* row = clean + at;
+  if (NOISY) {
+    noisyLogits<S>(run, options, token, clean + at, raw + at, noisy + at);
+    row = noisy + at;
+  }
+  Key* order = sharedMemory<Key>() + static_cast<int>(threadIdx.x) / 32 * (K + 1);
+  rankRow<N, COUNT>(row, order);  // each lane reads what it wrote
+  if (AMONG) {
+    const double probability = largestProbability<N>(row, valueOf(order[0]));
+    if (laneOfThread() == 0) {
+      chosen[first] = indexOf(order[0]);
+      gates[first] = static_cast<float>(probability);
+    }
+  } else {
+    softmaxChosen<K>(order, chosen + first, gates + first);
+  }
+  if (COUNT > K && laneOfThread() == 0) {
+    thresholds[2LL * token] = valueOf(order[K - 1]);
+    thresholds[2LL * token + 1] = valueOf(order[COUNT - 1]);
+  }
+}
+
+/**
+ * partials [blocks, 2, EXPERTS]: importance and load of 64 tokens. Grid: (TOKENS / 64,
+ * EXPERTS / 128), rounded up.
+ */
+template <class S, bool NOISY>
+TOPKNOT_DEVICE void gatePartials(const Run* run, const LayerOptions* options, const float* clean,
+                                 const float* raw, const int* chosen, const float* gates,
+                                 const float* thresholds, double* partials) {
+  constexpr int N = S::EXPERTS, K = S::K;
+  const int from = static_cast<int>(blockIdx.x) * GATE_TOKENS;
+  const int expert = static_cast<int>(blockIdx.y * GATE_THREADS + threadIdx.x);
+  const int valid = run->valid;
+  if (from >= valid || expert >= N) {
+    return;
+  }
+  const bool smooth = NOISY && K < N && options->noise != 0;
+  const float floor = smooth ? options->noiseFloor : 0.0f;
+  double importance = 0, load = 0;
+  const int end = from + GATE_TOKENS < valid ? from + GATE_TOKENS : valid;
+  for (int token = from; token < end; token++) {
+    const long long first = static_cast<long long>(token) * K;
+    bool own = false;
+    float gate = 0;
+#pragma unroll 8
+    for (int j = 0; j < K; j++) {
+      if (chosen[first + j] == expert) {
+        own = true;
+        gate = gates[first + j];
+      }
+    }
+    importance += gate;
+    if (smooth) {
+      const long long at = static_cast<long long>(token) * N + expert;
+      const float threshold = thresholds[2LL * token + (own ? 1 : 0)];
+      load += normalCdf(distanceFrom(threshold, clean[at], deviation(raw[at], floor)));
+    } else {
+      load += own ? 1 : 0;
+    }
+  }
+  double* to = partials + static_cast<long long>(blockIdx.x) * (2 * N) + expert;
+  to[0] = importance;
+  to[N] = load;
+}
+
+/** importance and load: the sums over the blocks. Grid: EXPERTS / 128, rounded up. */
+template <class S>
+TOPKNOT_DEVICE void gateSums(const Run* run, const double* partials, float* importance,
+                             float* load) {
+  constexpr int N = S::EXPERTS;
+  const int expert = static_cast<int>(blockIdx.x * GATE_THREADS + threadIdx.x);
+  if (expert >= N) {
+    return;
+  }
+  const int blocks = (run->valid + GATE_TOKENS - 1) / GATE_TOKENS;
+  double sums[2] = {0, 0};
+#pragma unroll 8
+  for (int block = 0; block < blocks; block++) {
+    const double* from = partials + static_cast<long long>(block) * (2 * N) + expert;
+    sums[0] += from[0];
+    sums[1] += from[N];
+  }
+  importance[expert] = static_cast<float>(sums[0]);
+  load[expert] = static_cast<float>(sums[1]);
+}
+
+// ---- Backward ----------------------------------------------------------------------------------
+
+/** weight dCV^2(v)/dv, CV^2 = Var / (mean^2 + 1e-10); called by the whole block. */
+template <class S>
+TOPKNOT_DEVICE void cvSlopes(const float* v, double weight, float* slopes) {
+  constexpr int N = S::EXPERTS;
+  double* shared = sharedMemory<double>();
+  double sum = 0, squares = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < N; i += GATE_SLOPE_THREADS) {
+    sum += v[i];
+  }
+  const double mean = sumOfBlock<GATE_SLOPE_THREADS>(sum, shared) / N;
+  for (int i = static_cast<int>(threadIdx.x); i < N; i += GATE_SLOPE_THREADS) {
+    squares += (v[i] - mean) * (v[i] - mean);
+  }
+  const double variance = sumOfBlock<GATE_SLOPE_THREADS>(squares, shared) / N;
+  const double floor = mean * mean + 1e-10;
+  const double common = 2 * mean * variance / (floor * floor);
+  for (int i = static_cast<int>(threadIdx.x); i < N; i += GATE_SLOPE_THREADS) {
+    slopes[i] = static_cast<float>(weight / N * (2 * (v[i] - mean) / floor - common));
+  }
+}
+
+/** slopes [2, EXPERTS] of the losses in importance and in load. One block; shared: 2048 bytes. */
+template <class S>
+TOPKNOT_DEVICE void gateSlopes(const LayerOptions* options, const float* importance,
+                               const float* load, float* slopes) {
+  cvSlopes<S>(importance, options->importanceLoss, slopes);
+  cvSlopes<S>(load, options->loadLoss, slopes + S::EXPERTS);
+}
+
+/** The gradients of a token's gates, losses included, and of the logits behind their softmax. */
+struct ChosenGradients {
+  const int* chosen;
+  const float* gates;
+  const float* dGates;
+  const float* importanceSlopes;
+
+  TOPKNOT_DEVICE float ofGate(int j) const { return dGates[j] + importanceSlopes[chosen[j]]; }
+
+  /** The sum of gate times gradient, in every lane. */
+  template <int K>
+  TOPKNOT_DEVICE float mean() const {
+    float sum = 0;
+    for (int j = laneOfThread(); j < K; j += 32) {
+      sum += gates[j] * ofGate(j);
+    }
+    return sumOfWarp(sum);
+  }
+
+  TOPKNOT_DEVICE float ofLogit(int j, float mean) const { return gates[j] * (ofGate(j) - mean); }
+};
+
+/** dClean and dRaw of the warp's token. Grid: TOKENS / 8, rounded up. */
+template <class S>
+TOPKNOT_DEVICE void noisyGateRows(const Run* run, const LayerOptions* options, const float* clean,
+                                  const float* raw, const float* noisy, const int* chosen,
+                                  const float* gates, const float* dGates, const float* slopes,
+                                  float* dClean, float* dRaw) {
+  constexpr int N = S::EXPERTS, K = S::K;
+  constexpr unsigned STREAM = NOISE_STREAM<S::STREAM_LAYER, PURPOSE_GATE>;
+  const int token = tokenOfWarp<8>();
+  if (token >= run->valid) {
+    return;
+  }
+  const long long at = static_cast<long long>(token) * N;
+  const long long first = static_cast<long long>(token) * K;
+  const bool noise = options->noise != 0;
+  const bool flows = K < N && noise && options->loadLoss != 0;
+  const float floor = options->noiseFloor;
+  const ChosenGradients gradients{chosen + first, gates + first, dGates + first, slopes};
+  const float mean = gradients.template mean<K>();
+
+  // through clean and sigma, the thresholds held fixed
+  const int lastIndex = chosen[first + K - 1];
+  const Key last = keyOf(noisy[at + lastIndex], lastIndex);
+  const Key next = flows ? largestBelow<N>(noisy + at, last) : 0;
+  double ofChosen = 0, ofOthers = 0;
+  for (int column = 4 * laneOfThread(); column < N; column += 128) {
+    float c[4] = {0, 0, 0, 0}, s[4] = {0, 0, 0, 0};
+    if (flows) {
+      float h[4], r[4];
+      loadChunk<N>(noisy + at, 0, column, h);
+      loadChunk<N>(clean + at, 0, column, c);
+      loadChunk<N>(raw + at, 0, column, r);
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        if (column + i < N) {
+          const bool isChosen = keyOf(h[i], column + i) >= last;
+          const float sigma = deviation(r[i], floor);
+          const float z = distanceFrom(valueOf(isChosen ? next : last), c[i], sigma);
+          const float d = slopes[N + column + i] * normalDensity(z) / sigma;
+          (isChosen ? ofChosen : ofOthers) += d;
+          c[i] = d;
+          s[i] = -d * z * sigmoid(r[i]);
+        }
+      }
+    }
+    storeChunk<N>(dClean + at, 0, column, c);
+    storeChunk<N>(dRaw + at, 0, column, s);
+  }
+  ofChosen = sumOfWarp(ofChosen);
+  ofOthers = sumOfWarp(ofOthers);
+  __syncwarp();  // other lanes go on with what was written
+
+  // through H: the chosen, and the next in line, which is the threshold of the chosen
+  for (int j = laneOfThread(); j < (flows ? K + 1 : K); j += 32) {
+    const int i = j < K ? chosen[first + j] : indexOf(next);
+    float d = j < K ? gradients.ofLogit(j, mean) : static_cast<float>(-ofChosen);
+    if (j == K - 1) {
+      d -= static_cast<float>(ofOthers);  // the last chosen is the threshold of the others
+    }
+    dClean[at + i] += d;
+    if (noise) {
+      dRaw[at + i] += d * normalAt(run, token, STREAM, i) * sigmoid(raw[at + i]);
+    }
+  }
+}
+
+/** dClean of the warp's token, of a gate without noise. Grid: TOKENS / 8, rounded up. */
+template <class S, bool AMONG>
+TOPKNOT_DEVICE void plainGateRows(const Run* run, const float* clean, const int* chosen,
+                                  const float* gates, const float* dGates, const float* slopes,
+                                  float* dClean) {
+  constexpr int N = S::EXPERTS, K = S::K;
+  const int token = tokenOfWarp<8>();
+  if (token >= run->valid) {
+    return;
+  }
+  const long long at = static_cast<long long>(token) * N;
+  const long long first = static_cast<long long>(token) * K;
+  const ChosenGradients gradients{chosen + first, gates + first, dGates + first, slopes};
+  if (AMONG) {  // dG p (1 where it is the chosen - the entry's own probability)
+    const int largest = chosen[first];
+    const float top = clean[at + largest];
+    const double p = largestProbability<N>(clean + at, top);
+    const float dGate = gradients.ofGate(0);
+    for (int i = laneOfThread(); i < N; i += 32) {
+      const double own = expf(clean[at + i] - top) * p;
+      dClean[at + i] = static_cast<float>(dGate * p * ((i == largest ? 1 : 0) - own));
+    }
+    return;
+  }
+  const float mean = gradients.template mean<K>();
+  for (int i = laneOfThread(); i < N; i += 32) {
+    dClean[at + i] = 0;
+  }
+  __syncwarp();
+  for (int j = laneOfThread(); j < K; j += 32) {
+    dClean[at + chosen[first + j]] = gradients.ofLogit(j, mean);
+  }
+}
+
+/**
+ * dx += dClean W_g, and dRaw W_noise unless that is null. Grid: (TOKENS / Tile::M,
+ * WIDTH / Tile::N), rounded up.
+ */
+template <class S>
+TOPKNOT_DEVICE void gateInput(const Run* run, const float* dClean, const float* gateWeights,
+                              const float* dRaw, const float* noiseWeights, float* dx) {
+  const int row = static_cast<int>(blockIdx.x) * Tile::M;
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const int valid = run->valid;
+  if (row >= valid) {
+    return;
+  }
+  Tile::Sums sums;
+  Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dClean}, valid),
+                 alongRows(Rows<S::WIDTH>{gateWeights}, S::EXPERTS), row, column, S::EXPERTS,
+                 sums);
+  if (dRaw != nullptr) {
+    Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dRaw}, valid),
+                   alongRows(Rows<S::WIDTH>{noiseWeights}, S::EXPERTS), row, column, S::EXPERTS,
+                   sums);
+  }
+  StoreEpilogue<S::WIDTH> epilogue{dx, row, valid, column, true};
+  Tile::each(sums, epilogue);
+}
+
+/** dWeights = gradient^T x, or added to. Grid: (EXPERTS / Tile::M, WIDTH / Tile::N), rounded up. */
+template <class S>
+TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const float* x,
+                               float* dWeights) {
+  multiplyWeight(Rows<S::EXPERTS>{gradient}, Rows<S::WIDTH>{x}, run->valid, dWeights,
+                 run->add != 0);
+}
+
+// ---- Kernels -----------------------------------------------------------------------------------
+
+/** What a gate without noise does, whichever method it is. */
+#define TOPKNOT_PLAIN_FORWARD(prefix, S, AMONG)                                                  \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  prefix##_logits(const Run* run, const float* x, const float* gateWeights, float* clean) {      \
+    gateLogits<S>(run, x, gateWeights, clean, false);                                            \
+  }                                                                                              \
+  TOPKNOT_KERNEL(32 * ROW_WARPS<S::K>)                                                           \
+  prefix##_select(const Run* run, const float* clean, int* chosen, float* gates) {               \
+    gateSelect<S, false, AMONG>(run, nullptr, clean, nullptr, nullptr, chosen, gates, nullptr);  \
+  }                                                                                              \
+  TOPKNOT_KERNEL(GATE_THREADS)                                                                   \
+  prefix##_partials(const Run* run, const int* chosen, const float* gates, double* partials) {   \
+    gatePartials<S, false>(run, nullptr, nullptr, nullptr, chosen, gates, nullptr, partials);    \
+  }                                                                                              \
+  TOPKNOT_GATE_SUMS(prefix, S)
+
+#define TOPKNOT_GATE_SUMS(prefix, S)                                                             \
+  TOPKNOT_KERNEL(GATE_THREADS)                                                                   \
+  prefix##_sums(const Run* run, const double* partials, float* importance, float* load) {        \
+    gateSums<S>(run, partials, importance, load);                                                \
+  }
+
+#define TOPKNOT_GATE_SLOPES(prefix, S)                                                           \
+  TOPKNOT_KERNEL(GATE_SLOPE_THREADS)                                                             \
+  prefix##_backward_slopes(const LayerOptions* options, const float* importance,                 \
+                           const float* load, float* slopes) {                                   \
+    gateSlopes<S>(options, importance, load, slopes);                                            \
+  }
+
+#define TOPKNOT_NOISY_TOP_K_GATE(prefix, S)                                                      \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  prefix##_forward_logits(const Run* run, const LayerOptions* options, const float* x,           \
+                          const float* gateWeights, const float* noiseWeights, float* clean,     \
+                          float* raw) {                                                          \
+    const bool noise = blockIdx.z == 1;                                                          \
+    gateLogits<S>(run, x, noise ? noiseWeights : gateWeights, noise ? raw : clean,               \
+                  noise && options->noise == 0);                                                 \
+  }                                                                                              \
+  TOPKNOT_KERNEL(32 * ROW_WARPS<S::K>)                                                           \
+  prefix##_forward_select(const Run* run, const LayerOptions* options, const float* clean,       \
+                          const float* raw, float* noisy, int* chosen, float* gates,             \
+                          float* thresholds) {                                                   \
+    gateSelect<S, true, false>(run, options, clean, raw, noisy, chosen, gates, thresholds);      \
+  }                                                                                              \
+  TOPKNOT_KERNEL(GATE_THREADS)                                                                   \
+  prefix##_forward_partials(const Run* run, const LayerOptions* options, const float* clean,     \
+                            const float* raw, const int* chosen, const float* gates,             \
+                            const float* thresholds, double* partials) {                         \
+    gatePartials<S, true>(run, options, clean, raw, chosen, gates, thresholds, partials);        \
+  }                                                                                              \
+  TOPKNOT_GATE_SUMS(prefix##_forward, S)                                                         \
+  TOPKNOT_PLAIN_FORWARD(prefix##_infer, S, false)                                                \
+  TOPKNOT_GATE_SLOPES(prefix, S)                                                                 \
+  TOPKNOT_KERNEL(256)                                                                            \
+  prefix##_backward_rows(const Run* run, const LayerOptions* options, const float* clean,        \
+                         const float* raw, const float* noisy, const int* chosen,                \
+                         const float* gates, const float* dGates, const float* slopes,           \
+                         float* dClean, float* dRaw) {                                           \
+    noisyGateRows<S>(run, options, clean, raw, noisy, chosen, gates, dGates, slopes, dClean,     \
+                     dRaw);                                                                      \
+  }                                                                                              \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  prefix##_backward_input(const Run* run, const LayerOptions* options, const float* dClean,      \
+                          const float* gateWeights, const float* dRaw,                           \
+                          const float* noiseWeights, float* dx) {                                \
+    gateInput<S>(run, dClean, gateWeights, options->noise != 0 ? dRaw : nullptr, noiseWeights,   \
+                 dx);                                                                            \
+  }                                                                                              \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  prefix##_backward_weight(const Run* run, const float* x, const float* dClean,                  \
+                           const float* dRaw, float* dGateWeights, float* dNoiseWeights) {       \
+    const bool noise = blockIdx.z == 1;                                                          \
+    gateWeight<S>(run, noise ? dRaw : dClean, x, noise ? dNoiseWeights : dGateWeights);          \
+  }
+
+#define TOPKNOT_TOP_K_GATE(prefix, S)                                                            \
+  TOPKNOT_PLAIN_FORWARD(prefix##_forward, S, AMONG_ALL<S>)                                       \
+  TOPKNOT_PLAIN_FORWARD(prefix##_infer, S, AMONG_ALL<S>)                                         \
+  TOPKNOT_GATE_SLOPES(prefix, S)                                                                 \
+  TOPKNOT_KERNEL(256)                                                                            \
+  prefix##_backward_rows(const Run* run, const float* clean, const int* chosen,                  \
+                         const float* gates, const float* dGates, const float* slopes,           \
+                         float* dClean) {                                                        \
+    plainGateRows<S, AMONG_ALL<S>>(run, clean, chosen, gates, dGates, slopes, dClean);           \
+  }                                                                                              \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  prefix##_backward_input(const Run* run, const float* dClean, const float* gateWeights,         \
+                          float* dx) {                                                           \
+    gateInput<S>(run, dClean, gateWeights, nullptr, nullptr, dx);                                \
+  }                                                                                              \
+  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  prefix##_backward_weight(const Run* run, const float* x, const float* dClean,                  \
+                           float* dGateWeights) {                                                \
+    gateWeight<S>(run, dClean, x, dGateWeights);                                                 \
+  }
