@@ -166,9 +166,13 @@ abstract class CudaExecutor implements Executor {
     slices.upload();
     run.record().begin(false);
     run.record().frozen(slices.any());
-    run.uploadRecord();
-    training.norm(launches);
-    run.read();
+    named(
+        "the norm",
+        () -> {
+          run.uploadRecord();
+          training.norm(launches);
+          run.read();
+        });
     return run.record().norm();
   }
 
@@ -176,9 +180,29 @@ abstract class CudaExecutor implements Executor {
   public final void update(Update update, long step) {
     run.record().begin(false);
     run.record().update(update, step, slices.any());
-    run.uploadRecord();
-    training.update(launches);
-    driver.synchronize();
+    named(
+        "the update",
+        () -> {
+          run.uploadRecord();
+          training.update(launches);
+          driver.synchronize();
+        });
+  }
+
+  /** Does some work up to its end; a failure that no kernel is known for says what was done. */
+  final void named(String work, Runnable body) {
+    try {
+      body.run();
+    } catch (CudaException e) {
+      if (e.getCause() instanceof CudaException) {
+        throw e; // names its kernel
+      }
+      throw new CudaException(
+          String.format(
+              "%s of %s: %s (with -Dtopknot.cuda.wait=true the kernel is named)",
+              work, layout.spec(), e.getMessage()),
+          e);
+    }
   }
 
   @Override
@@ -267,9 +291,13 @@ abstract class CudaExecutor implements Executor {
           }
         });
     try {
-      of.uploadRecord();
-      program.forward(by);
-      driver.synchronize();
+      named(
+          "the diagnosis",
+          () -> {
+            of.uploadRecord();
+            program.forward(by);
+            driver.synchronize();
+          });
       return found[0];
     } finally {
       by.diagnose(null);

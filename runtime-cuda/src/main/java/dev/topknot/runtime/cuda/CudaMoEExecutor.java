@@ -111,9 +111,13 @@ public final class CudaMoEExecutor extends CudaExecutor implements LayerExecutor
     inputWrites = input.writes();
     launches.operands(input.address(), output.written());
     run.record().train(rows(x), step, seed, firstToken);
-    run.uploadRecord();
-    training.forward(launches);
-    driver.synchronize();
+    named(
+        "the forward pass",
+        () -> {
+          run.uploadRecord();
+          training.forward(launches);
+          driver.synchronize();
+        });
   }
 
   @Override
@@ -131,18 +135,26 @@ public final class CudaMoEExecutor extends CudaExecutor implements LayerExecutor
     launches.gradients(((CudaTensor) dy).address(), ((CudaTensor) dx).written());
     run.record().begin(false);
     run.record().add(add);
-    run.uploadRecord();
-    training.backward(launches);
-    driver.synchronize();
+    named(
+        "the backward pass",
+        () -> {
+          run.uploadRecord();
+          training.backward(launches);
+          driver.synchronize();
+        });
   }
 
   @Override
   public void infer(Tensor x, Tensor y) {
     inferenceLaunches.operands(((CudaTensor) x).address(), ((CudaTensor) y).written());
     inferenceRun.record().infer(rows(x));
-    inferenceRun.uploadRecord();
-    inference.forward(inferenceLaunches);
-    driver.synchronize();
+    named(
+        "inference",
+        () -> {
+          inferenceRun.uploadRecord();
+          inference.forward(inferenceLaunches);
+          driver.synchronize();
+        });
   }
 
   private static int rows(Tensor x) {

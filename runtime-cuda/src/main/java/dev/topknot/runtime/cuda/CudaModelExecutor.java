@@ -104,7 +104,11 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
 
   /** Replays the launches of a kind of call, which the first call records. */
   private void launch(String call, Runnable recorded) {
-    driver.replay(graphs.computeIfAbsent(call, first -> memory.graph(recorded)));
+    if (Launches.WAIT) {
+      recorded.run();
+    } else {
+      driver.replay(graphs.computeIfAbsent(call, first -> memory.graph(recorded)));
+    }
   }
 
   @Override
@@ -121,9 +125,13 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
     record.add(false);
     record.begin(true);
     run.ids(batch);
-    run.upload();
-    launch("step", this::wholeStep);
-    run.read();
+    named(
+        "the step",
+        () -> {
+          run.upload();
+          launch("step", this::wholeStep);
+          run.read();
+        });
     return new Outcome(record.loss(), record.status() == 1 ? Double.NaN : record.norm());
   }
 
@@ -139,9 +147,13 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
   public double forward(Batch batch, long step, long seed, int firstToken) {
     run.record().train(batch.valid(), step, seed, firstToken);
     run.ids(batch);
-    run.upload();
-    launch("forward", () -> training.forward(launches));
-    run.read();
+    named(
+        "the forward pass",
+        () -> {
+          run.upload();
+          launch("forward", () -> training.forward(launches));
+          run.read();
+        });
     return run.record().loss();
   }
 
@@ -149,9 +161,13 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
   public void backward(boolean add) {
     run.record().begin(false);
     run.record().add(add);
-    run.uploadRecord();
-    launch("backward", () -> training.backward(launches));
-    driver.synchronize();
+    named(
+        "the backward pass",
+        () -> {
+          run.uploadRecord();
+          launch("backward", () -> training.backward(launches));
+          driver.synchronize();
+        });
   }
 
   @Override
@@ -183,9 +199,13 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
   public double evaluate(Batch batch) {
     evaluationRun.record().infer(batch.valid());
     evaluationRun.ids(batch);
-    evaluationRun.upload();
-    launch("evaluate", () -> evaluation.forward(evaluationLaunches));
-    evaluationRun.read();
+    named(
+        "evaluation",
+        () -> {
+          evaluationRun.upload();
+          launch("evaluate", () -> evaluation.forward(evaluationLaunches));
+          evaluationRun.read();
+        });
     double loss = evaluationRun.record().loss();
     if (Double.isFinite(loss)) {
       launch("carry on evaluation", () -> evaluation.commit(evaluationLaunches));
@@ -217,14 +237,18 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
   public void next(int token, float[] probabilities) {
     generationRun.record().begin(false);
     generationRun.id(token);
-    generationRun.upload();
-    launch(
-        "generate",
+    named(
+        "generation",
         () -> {
-          generation.forward(generationLaunches);
-          generation.commit(generationLaunches);
+          generationRun.upload();
+          launch("generate", this::readOneToken);
+          read(generation.probabilities(), probabilities.length).asFloatBuffer().get(probabilities);
         });
-    read(generation.probabilities(), probabilities.length).asFloatBuffer().get(probabilities);
+  }
+
+  private void readOneToken() {
+    generation.forward(generationLaunches);
+    generation.commit(generationLaunches);
   }
 
   @Override

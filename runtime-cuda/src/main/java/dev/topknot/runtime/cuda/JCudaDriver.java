@@ -2,7 +2,6 @@ package dev.topknot.runtime.cuda;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.LongBuffer;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
@@ -43,12 +42,6 @@ final class JCudaDriver implements Driver {
   private final Handles<CUgraphExec> graphs = new Handles<>();
   private final IdentityHashMap<ByteBuffer, Pointer> hostBlocks = new IdentityHashMap<>();
 
-  private final LongBuffer parameters =
-      ByteBuffer.allocateDirect(Long.BYTES * PARAMETERS)
-          .order(ByteOrder.nativeOrder())
-          .asLongBuffer();
-  private final Pointer[] parameterPointers = new Pointer[PARAMETERS];
-
   /**
    * Takes the primary context of a device.
    *
@@ -65,10 +58,6 @@ final class JCudaDriver implements Driver {
     enter();
     // a blocking stream: what JCuda's users do on the default stream keeps its order with ours
     check("opening a stream", jcuda.driver.JCudaDriver.cuStreamCreate(stream, 0));
-    Pointer first = Pointer.to(parameters);
-    for (int i = 0; i < PARAMETERS; i++) {
-      parameterPointers[i] = first.withByteOffset((long) Long.BYTES * i);
-    }
   }
 
   /** Makes the context the thread's. */
@@ -217,9 +206,10 @@ final class JCudaDriver implements Driver {
       throw new IllegalArgumentException(
           "expected at most " + PARAMETERS + " parameters, got " + values.length);
     }
-    parameters.put(0, values);
     Pointer[] pointers = new Pointer[values.length];
-    System.arraycopy(parameterPointers, 0, pointers, 0, values.length);
+    for (int i = 0; i < values.length; i++) {
+      pointers[i] = Pointer.to(new long[] {values[i]});
+    }
     check(
         "launching",
         jcuda.driver.JCudaDriver.cuLaunchKernel(
@@ -239,10 +229,11 @@ final class JCudaDriver implements Driver {
   @Override
   public synchronized long capture(Runnable calls) {
     enter();
+    // relaxed: kernels may be looked up, and their code loaded, while launches are recorded
     check(
         "starting to record",
         jcuda.driver.JCudaDriver.cuStreamBeginCapture(
-            stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+            stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED));
     CUgraph graph = new CUgraph();
     Throwable failure = null;
     try {

@@ -8,6 +8,11 @@ import java.util.Map;
  * handed. Only the runtime sets it up; generated code reads addresses from it and launches.
  */
 public final class Launches {
+  /**
+   * Whether each kernel is waited for, and no launches are recorded: slow, but what fails is named.
+   */
+  static final boolean WAIT = Boolean.getBoolean("topknot.cuda.wait");
+
   private final Driver driver;
   private final long module;
   private final String spec;
@@ -102,7 +107,7 @@ public final class Launches {
     try {
       long handle = kernels.computeIfAbsent(kernel, name -> driver.kernel(module, name));
       driver.launch(handle, gridX, gridY, gridZ, threads, sharedBytes, parameters);
-      if (diagnosis != null) {
+      if (WAIT || diagnosis != null) {
         driver.synchronize();
       }
     } catch (CudaException e) {

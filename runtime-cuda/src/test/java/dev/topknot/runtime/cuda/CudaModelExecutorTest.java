@@ -209,4 +209,21 @@ class CudaModelExecutorTest {
     }
     assertThat(driver.isEmpty()).isTrue();
   }
+
+  @Test
+  void aFailureOfNoKnownKernelSaysWhatWasDone() {
+    driver.kernels.put(
+        "backward",
+        p -> {
+          throw new CudaException("waiting for the device: CUDA_ERROR_ILLEGAL_ADDRESS");
+        });
+    try (LanguageModel model = open()) {
+      assertThatExceptionOfType(CudaException.class)
+          .isThrownBy(() -> model.train(BATCH, UPDATE))
+          .withMessageContainingAll(
+              "the step of SumModel: waiting for the device: CUDA_ERROR_ILLEGAL_ADDRESS",
+              "topknot.cuda.wait");
+    }
+    assertThat(driver.isEmpty()).isTrue();
+  }
 }
