@@ -173,7 +173,10 @@ TOPKNOT_DEVICE void outWeightBackward(Group group, const Run* run, const float* 
 /** Where a block keeps the gates of its rows, behind the product's shared memory. */
 constexpr int GATED_SHARED_BYTES = Tile::SHARED_BYTES + Tile::M * 4;
 
-/** The gate value of each slot of a tile to shared memory: that of its token's pair. */
+/**
+ * The gate value of each slot of a tile to shared memory: that of its token's pair. To be read
+ * after a product, which has barriers.
+ */
 template <class S>
 TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int* slots,
                                 const float* gates) {
@@ -187,7 +190,6 @@ TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int*
     }
     shared[i] = gate;
   }
-  __syncthreads();
   return shared;
 }
 

@@ -21,14 +21,13 @@ constexpr int SOFTMAX_THREADS = 256;
 /** Eight doubles, of which the first half also serve as floats. */
 constexpr int SOFTMAX_SHARED_BYTES = SOFTMAX_THREADS / 32 * 8;
 
-/** The block's largest value, the same in all threads. */
+/** The block's largest value, the same in all threads; shared memory is not in use before. */
 TOPKNOT_DEVICE float largestOfBlock(float value) {
   float* parts = sharedMemory<float>();
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) {
     value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, distance));
   }
-  __syncthreads();
   if (threadIdx.x % 32 == 0) {
     parts[threadIdx.x / 32] = value;
   }
@@ -46,7 +45,7 @@ TOPKNOT_DEVICE double sumOfBlock(double value) {
   for (int distance = 16; distance > 0; distance /= 2) {
     value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
   }
-  __syncthreads();
+  __syncthreads();  // what largestOfBlock left has been read
   if (threadIdx.x % 32 == 0) {
     parts[threadIdx.x / 32] = value;
   }
@@ -96,7 +95,7 @@ TOPKNOT_DEVICE void softmaxLoss(const Run* run, const int* targets, float* logit
   if (run->training == 0) {
     return;
   }
-  __syncthreads();
+  __syncthreads();  // the target's logit has been read
   const float factor = static_cast<float>(1.0 / (sum * run->valid));
   const float share = 1.0f / static_cast<float>(run->valid);
   for (int j = static_cast<int>(threadIdx.x); j < S::VOCABULARY; j += SOFTMAX_THREADS) {
