@@ -21,6 +21,11 @@ public record Call(Op op, String method, List<Operand> operands, Buffer result) 
     return new Call(op, method, operands, output);
   }
 
+  /** Its kernels on a CUDA device, in the order of their launch; empty if there are none. */
+  public List<Kernel> kernels() {
+    return op.kernels(method);
+  }
+
   /** What it costs when every token is valid. */
   public Cost cost() {
     double bytes = 0;

@@ -1,6 +1,7 @@
 package dev.topknot.processor.plan;
 
 import java.util.List;
+import java.util.Locale;
 
 /**
  * An operation with fixed shapes. The simple name of its record, less the suffix {@code Op}, is the
@@ -29,6 +30,25 @@ public interface Op {
   default String type() {
     String name = getClass().getSimpleName();
     return name.substring(0, name.length() - "Op".length());
+  }
+
+  /**
+   * The kernels of a call on a CUDA device, in the order of their launch; empty if there are none.
+   *
+   * @param method the call's method: {@code forward}, {@code backward}, …
+   */
+  default List<Kernel> kernels(String method) {
+    return List.of();
+  }
+
+  /** The macro of the CUDA sources that defines its kernels: {@code TOPKNOT_TOP_K_GATE}. */
+  default String template() {
+    return "TOPKNOT_" + type().replaceAll("(?<=.)(?=\\p{Lu})", "_").toUpperCase(Locale.ROOT);
+  }
+
+  /** The file with its {@link #template}: {@code top_k_gate} of {@code topknot/top_k_gate.cuh}. */
+  default String source() {
+    return template().substring("TOPKNOT_".length()).toLowerCase(Locale.ROOT);
   }
 
   /** The forward pass costs {@code products} multiply-adds, the backward pass twice as many. */

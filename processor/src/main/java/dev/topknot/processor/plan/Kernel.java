@@ -1,0 +1,61 @@
+package dev.topknot.processor.plan;
+
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A launch of a kernel, with constant shape.
+ *
+ * @param name what the op's macro appends to its prefix: {@code method_part}
+ * @param threads of a block
+ * @param sharedBytes dynamic shared memory of a block
+ * @param times how often it is launched; neighbours with the same number above 1 take turns, as the
+ *     body of one loop
+ * @param cost of one launch when every token is valid; where absent, only bytes count, each operand
+ *     once
+ */
+public record Kernel(
+    String name,
+    Grid grid,
+    int threads,
+    int sharedBytes,
+    List<Argument> arguments,
+    int times,
+    Optional<Cost> cost) {
+  /** The most shared memory of a block that every device from sm_80 on has. */
+  public static final int MOST_SHARED = 99 * 1024;
+
+  /** Refuses what cannot be launched; copies the arguments. */
+  public Kernel {
+    arguments = List.copyOf(arguments);
+    if (threads < 32 || threads > 1024 || threads % 32 != 0) {
+      throw new IllegalArgumentException(name + " with blocks of " + threads + " threads");
+    }
+    if (sharedBytes < 0 || sharedBytes > MOST_SHARED) {
+      throw new IllegalArgumentException(name + " with " + sharedBytes + " bytes shared");
+    }
+    if (arguments.size() > Argument.MOST) {
+      throw new IllegalArgumentException(name + " with " + arguments.size() + " arguments");
+    }
+    if (times < 1) {
+      throw new IllegalArgumentException(name + ", " + times + " times");
+    }
+  }
+
+  /** A kernel that is launched once. */
+  public static Kernel of(
+      String name, Grid grid, int threads, int sharedBytes, Argument... arguments) {
+    return new Kernel(name, grid, threads, sharedBytes, List.of(arguments), 1, Optional.empty());
+  }
+
+  /** The same, launched this many times, such as once a time step; see {@link Argument#step}. */
+  public Kernel repeated(int count) {
+    return new Kernel(name, grid, threads, sharedBytes, arguments, count, cost);
+  }
+
+  /** The same, with what one launch costs. */
+  public Kernel costing(long flops, long bytes) {
+    Cost known = new Cost(flops, bytes);
+    return new Kernel(name, grid, threads, sharedBytes, arguments, times, Optional.of(known));
+  }
+}
