@@ -1,10 +1,12 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.update;
 import static dev.topknot.processor.plan.Operand.write;
 
 import dev.topknot.dsl.ActivationFunction;
+import java.util.ArrayList;
 import java.util.List;
 
 /** y = activation(x·Wᵀ + b); z is what the backward pass needs, often y itself. */
@@ -22,6 +24,36 @@ record DenseOp(String layer, int tokens, int inputs, int units, ActivationFuncti
   @Override
   public long flops(String method) {
     return Op.forwardAndBackward(method, (long) tokens * inputs * units);
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    if (method.equals("forward")) {
+      return List.of(
+          Products.dense(
+              "forward_output",
+              tokens,
+              units,
+              inputs,
+              operand(0),
+              operand(1),
+              operand(2),
+              operand(3),
+              operand(4)));
+    }
+    List<Kernel> kernels = new ArrayList<>();
+    if (activation != ActivationFunction.IDENTITY) {
+      long fours = Grid.blocks((long) tokens * units, 4);
+      kernels.add(Products.each("backward_slope", fours, operand(2), operand(3)));
+    }
+    kernels.add(
+        Products.dense(
+            "backward_input", tokens, inputs, units, operand(3), operand(1), operand(4)));
+    kernels.add(
+        Products.weight(
+            "backward_weight", tokens, units, inputs, operand(3), operand(0), operand(5)));
+    kernels.add(Products.columnSums("backward_bias", tokens, units, operand(3), operand(6)));
+    return kernels;
   }
 
   /** Whether the derivative needs x·Wᵀ + b itself, not only the output. */

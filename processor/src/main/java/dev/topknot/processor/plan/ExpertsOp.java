@@ -1,5 +1,7 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
@@ -32,6 +34,74 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe) implements Op {
   @Override
   public double touched() {
     return Math.min(1.0, (double) tokens * moe.k() / moe.experts());
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    long slots = (long) tokens * moe.k();
+    int hidden = moe.expert().width();
+    Products.Grouped grouped = new Products.Grouped(slots, moe.experts());
+    Argument activated = scratch("activation", Float.BYTES * slots * hidden);
+    if (method.equals("forward")) {
+      Argument a = activation() == ActivationFunction.GELU ? activated : operand(6);
+      return List.of(
+          grouped.rows(
+              "forward_hidden",
+              hidden,
+              width,
+              operand(0),
+              operand(1),
+              operand(2),
+              operand(3),
+              operand(6),
+              a),
+          grouped.rows(
+              "forward_output", width, hidden, a, operand(1), operand(2), operand(4), operand(7)));
+    }
+    Argument parts = scratch("parts", grouped.partBytes(hidden));
+    return List.of(
+        grouped.gatedRows(
+            "backward_hidden",
+            hidden,
+            width,
+            operand(2),
+            operand(3),
+            operand(4),
+            operand(5),
+            operand(1),
+            operand(7),
+            operand(8),
+            operand(12),
+            activated,
+            parts),
+        Products.each("backward_gates", slots, operand(4), parts, operand(9)),
+        grouped.rows(
+            "backward_input",
+            width,
+            hidden,
+            operand(2),
+            operand(3),
+            operand(12),
+            operand(6),
+            operand(13)),
+        grouped.weight(
+            "backward_w1",
+            hidden,
+            width,
+            operand(2),
+            operand(3),
+            operand(12),
+            operand(0),
+            operand(14)),
+        grouped.weight(
+            "backward_w2",
+            width,
+            hidden,
+            operand(2),
+            operand(3),
+            operand(1),
+            activated,
+            operand(15)));
   }
 
   Call forward(

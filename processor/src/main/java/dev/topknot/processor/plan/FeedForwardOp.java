@@ -1,5 +1,7 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
@@ -21,6 +23,42 @@ record FeedForwardOp(String layer, int tokens, int width, int hidden, Activation
   @Override
   public long flops(String method) {
     return Op.forwardAndBackward(method, 2L * tokens * width * hidden);
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    Argument activated = // where what is kept is not the activation
+        activation == ActivationFunction.GELU
+            ? scratch("activation", Float.BYTES * (long) tokens * hidden)
+            : operand(3);
+    if (method.equals("forward")) {
+      return List.of(
+          Products.dense(
+              "forward_hidden",
+              tokens,
+              hidden,
+              width,
+              operand(0),
+              operand(1),
+              operand(3),
+              activated),
+          Products.dense(
+              "forward_output", tokens, width, hidden, activated, operand(2), operand(4)));
+    }
+    return List.of(
+        Products.dense(
+            "backward_hidden",
+            tokens,
+            hidden,
+            width,
+            operand(4),
+            operand(2),
+            operand(3),
+            operand(5),
+            activated),
+        Products.dense("backward_input", tokens, width, hidden, operand(5), operand(1), operand(6)),
+        Products.weight("backward_w1", tokens, hidden, width, operand(5), operand(0), operand(7)),
+        Products.weight("backward_w2", tokens, width, hidden, operand(4), activated, operand(8)));
   }
 
   Call forward(Buffer x, Buffer w1, Buffer w2, Buffer hidden, Buffer y) {

@@ -1,5 +1,8 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.scratch;
+import static dev.topknot.processor.plan.Argument.step;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.update;
 import static dev.topknot.processor.plan.Operand.write;
@@ -20,6 +23,76 @@ record LstmOp(String layer, int batch, int timesteps, int inputs, int units) imp
   @Override
   public long flops(String method) {
     return Op.forwardAndBackward(method, (long) batch * timesteps * (inputs + units) * 4 * units);
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    int tokens = Math.multiplyExact(batch, timesteps);
+    long width = 4L * units;
+    return switch (method) {
+      case "forward" ->
+          List.of(
+              Products.dense(
+                  "forward_input",
+                  tokens,
+                  width,
+                  inputs,
+                  operand(0),
+                  operand(1),
+                  operand(3),
+                  operand(6)),
+              Products.step(
+                      "forward_step",
+                      batch,
+                      width,
+                      units,
+                      operand(2),
+                      operand(4),
+                      operand(5),
+                      operand(6),
+                      operand(7),
+                      operand(8),
+                      step(0, 1))
+                  .repeated(timesteps));
+      case "backward" ->
+          List.of(
+              Products.step(
+                      "backward_step",
+                      batch,
+                      units,
+                      width,
+                      operand(2),
+                      operand(4),
+                      operand(6),
+                      operand(8),
+                      operand(5),
+                      scratch("cellGradient", Float.BYTES * (long) batch * units),
+                      step(timesteps - 1, -1))
+                  .repeated(timesteps),
+              Products.dense(
+                  "backward_input", tokens, inputs, width, operand(5), operand(1), operand(9)),
+              Products.weight(
+                  "backward_wx", tokens, width, inputs, operand(5), operand(0), operand(10)),
+              Products.weight(
+                  "backward_wh",
+                  tokens,
+                  width,
+                  units,
+                  operand(5),
+                  operand(3),
+                  operand(7),
+                  operand(11)),
+              Products.columnSums("backward_bias", tokens, width, operand(5), operand(12)));
+      default ->
+          List.of(
+              Products.each(
+                  "commit_state",
+                  (long) batch * units,
+                  operand(0),
+                  operand(1),
+                  operand(2),
+                  operand(3)));
+    };
   }
 
   Call forward(Weights weights, Buffer x, State state, Kept kept) {

@@ -1,5 +1,7 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
@@ -26,6 +28,99 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe) implements 
   @Override
   public double touched() {
     return Math.min(1.0, (double) tokens * moe.k() / moe.experts());
+  }
+
+  @Override
+  public String source() {
+    return "swiglu";
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    long slots = (long) tokens * moe.k();
+    int hidden = moe.expert().width();
+    Products.Grouped grouped = new Products.Grouped(slots, moe.experts());
+    if (method.equals("forward")) {
+      return List.of(
+          grouped.rows(
+              "forward_hidden",
+              2L * hidden,
+              width,
+              operand(0),
+              operand(1),
+              operand(2),
+              operand(3),
+              operand(5),
+              operand(7),
+              operand(8),
+              operand(9)),
+          grouped.rows(
+              "forward_output",
+              width,
+              hidden,
+              operand(9),
+              operand(1),
+              operand(2),
+              operand(4),
+              operand(10)));
+    }
+    Argument parts = scratch("parts", grouped.partBytes(hidden));
+    return List.of(
+        grouped.gatedRows(
+            "backward_hidden",
+            hidden,
+            width,
+            operand(2),
+            operand(3),
+            operand(4),
+            operand(5),
+            operand(1),
+            operand(7),
+            operand(9),
+            operand(10),
+            operand(15),
+            operand(16),
+            operand(14),
+            parts),
+        Products.each("backward_gates", slots, operand(4), parts, operand(11)),
+        grouped.rows(
+            "backward_input",
+            width,
+            2L * hidden,
+            operand(2),
+            operand(3),
+            operand(15),
+            operand(16),
+            operand(6),
+            operand(8),
+            operand(17)),
+        grouped.weight(
+            "backward_w1",
+            hidden,
+            width,
+            operand(2),
+            operand(3),
+            operand(15),
+            operand(0),
+            operand(18)),
+        grouped.weight(
+            "backward_w1",
+            hidden,
+            width,
+            operand(2),
+            operand(3),
+            operand(16),
+            operand(0),
+            operand(20)),
+        grouped.weight(
+            "backward_w2",
+            width,
+            hidden,
+            operand(2),
+            operand(3),
+            operand(1),
+            operand(14),
+            operand(19)));
   }
 
   Call forward(

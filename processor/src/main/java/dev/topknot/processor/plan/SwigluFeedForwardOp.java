@@ -1,5 +1,6 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
@@ -18,6 +19,57 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden) impl
   @Override
   public long flops(String method) {
     return Op.forwardAndBackward(method, 3L * tokens * width * hidden);
+  }
+
+  @Override
+  public String source() {
+    return "swiglu";
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    if (method.equals("forward")) {
+      return List.of(
+          Products.dense(
+              "forward_hidden",
+              tokens,
+              2L * hidden,
+              width,
+              operand(0),
+              operand(1),
+              operand(3),
+              operand(4),
+              operand(5),
+              operand(6)),
+          Products.dense(
+              "forward_output", tokens, width, hidden, operand(6), operand(2), operand(7)));
+    }
+    return List.of(
+        Products.dense(
+            "backward_hidden",
+            tokens,
+            hidden,
+            width,
+            operand(6),
+            operand(2),
+            operand(4),
+            operand(5),
+            operand(8),
+            operand(9),
+            operand(7)),
+        Products.dense(
+            "backward_input",
+            tokens,
+            width,
+            2L * hidden,
+            operand(8),
+            operand(9),
+            operand(1),
+            operand(3),
+            operand(10)),
+        Products.weight("backward_w1", tokens, hidden, width, operand(8), operand(0), operand(11)),
+        Products.weight("backward_w1", tokens, hidden, width, operand(9), operand(0), operand(13)),
+        Products.weight("backward_w2", tokens, width, hidden, operand(6), operand(7), operand(12)));
   }
 
   Call forward(
