@@ -1,5 +1,8 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.run;
+import static dev.topknot.processor.plan.Grid.blocks;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
@@ -16,6 +19,22 @@ record CombineOp(String layer, int tokens, int width, int k) implements Op {
   @Override
   public long flops(String method) {
     return 2L * tokens * k * width;
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    int warps = GateKernels.warps(k);
+    Argument[] arguments =
+        method.equals("forward")
+            ? new Argument[] {run(), operand(0), operand(1), operand(2), operand(3)}
+            : new Argument[] {run(), operand(0), operand(1), operand(2)};
+    return List.of(
+        Kernel.of(
+            method + "_rows",
+            Grid.of(blocks(tokens, warps)),
+            32 * warps,
+            (Integer.BYTES + Float.BYTES) * k * warps,
+            arguments));
   }
 
   Call forward(Buffer out, Buffer gates, Buffer slots, Buffer y) {

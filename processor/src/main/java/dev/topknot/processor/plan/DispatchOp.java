@@ -1,5 +1,9 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.run;
+import static dev.topknot.processor.plan.Argument.scratch;
+import static dev.topknot.processor.plan.Grid.blocks;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
@@ -7,6 +11,9 @@ import java.util.List;
 
 /** A stable counting sort of the chosen pairs by expert, tokens ascending within an expert. */
 record DispatchOp(String layer, int tokens, int experts, int k) implements Op {
+  /** Threads of a block, and pairs of a chunk, of dispatch.cuh. */
+  private static final int THREADS = 256;
+
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -16,6 +23,32 @@ record DispatchOp(String layer, int tokens, int experts, int k) implements Op {
   @Override
   public long flops(String method) {
     return 0;
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    long chunks = blocks((long) tokens * k, THREADS);
+    Grid grid = Grid.of(chunks);
+    int line = Integer.BYTES * THREADS;
+    Argument counts = scratch("counts", Integer.BYTES * chunks * experts);
+    Argument totals = scratch("totals", (long) Integer.BYTES * experts);
+    return List.of(
+        Kernel.of(
+            "forward_counts", grid, THREADS, Integer.BYTES * experts, run(), operand(0), counts),
+        Kernel.of(
+            "forward_totals", Grid.of(blocks(experts, THREADS)), THREADS, 0, run(), counts, totals),
+        Kernel.of("forward_offsets", Grid.of(1), THREADS, line, totals, operand(1)),
+        Kernel.of(
+            "forward_place",
+            grid,
+            THREADS,
+            line,
+            run(),
+            operand(0),
+            counts,
+            operand(1),
+            operand(2),
+            operand(3)));
   }
 
   Call forward(Buffer chosen, Routing routing) {

@@ -1,5 +1,8 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.options;
+import static dev.topknot.processor.plan.Argument.run;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.update;
 import static dev.topknot.processor.plan.Operand.write;
@@ -27,6 +30,84 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
   public long flops(String method) {
     int products = method.equals("infer") ? 1 : 2;
     return Op.forwardAndBackward(method, (long) products * tokens * width * moe.experts());
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    GateKernels gate = new GateKernels(tokens, width, moe);
+    return switch (method) {
+      case "forward" ->
+          List.of(
+              gate.logits(
+                  method,
+                  2,
+                  run(),
+                  options(),
+                  operand(0),
+                  operand(1),
+                  operand(2),
+                  operand(3),
+                  operand(4)),
+              gate.select(
+                  method,
+                  run(),
+                  options(),
+                  operand(3),
+                  operand(4),
+                  operand(5),
+                  operand(6),
+                  operand(7),
+                  gate.thresholds()),
+              gate.partials(
+                  method,
+                  run(),
+                  options(),
+                  operand(3),
+                  operand(4),
+                  operand(6),
+                  operand(7),
+                  gate.thresholds(),
+                  gate.partialSums()),
+              gate.sums(method, run(), gate.partialSums(), operand(8), operand(9)));
+      case "infer" ->
+          List.of(
+              gate.logits(method, 1, run(), operand(0), operand(1), operand(2)),
+              gate.select(method, run(), operand(2), operand(3), operand(4)),
+              gate.partials(method, run(), operand(3), operand(4), gate.partialSums()),
+              gate.sums(method, run(), gate.partialSums(), operand(5), operand(6)));
+      case "backward" ->
+          List.of(
+              gate.slopes(options(), operand(8), operand(9), gate.lossSlopes()),
+              gate.rows(
+                  run(),
+                  options(),
+                  operand(3),
+                  operand(4),
+                  operand(5),
+                  operand(6),
+                  operand(7),
+                  operand(10),
+                  gate.lossSlopes(),
+                  operand(11),
+                  operand(12)),
+              gate.input(
+                  2,
+                  run(),
+                  options(),
+                  operand(11),
+                  operand(1),
+                  operand(12),
+                  operand(2),
+                  operand(13)),
+              gate.weight(
+                  2, run(), operand(0), operand(11), operand(12), operand(14), operand(15)));
+      default -> throw new IllegalArgumentException(method);
+    };
+  }
+
+  @Override
+  public String source() {
+    return "gate";
   }
 
   Call forward(Buffer x, Weights weights, Kept kept, GateBuffers out) {

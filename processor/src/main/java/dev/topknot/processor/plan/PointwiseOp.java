@@ -1,5 +1,9 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.options;
+import static dev.topknot.processor.plan.Argument.run;
+import static dev.topknot.processor.plan.Grid.blocks;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.update;
 import static dev.topknot.processor.plan.Operand.write;
@@ -10,6 +14,9 @@ import java.util.List;
 /** The modifiers of a layer: y = dropout(activation(u)) + x, each part where it is wanted. */
 record PointwiseOp(String layer, int tokens, int width, Modifiers modifiers, int streamLayer)
     implements Op {
+  /** Threads of a block of pointwise.cuh, with four elements each. */
+  private static final int THREADS = 256;
+
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -24,6 +31,16 @@ record PointwiseOp(String layer, int tokens, int width, Modifiers modifiers, int
   @Override
   public long flops(String method) {
     return 0;
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    Grid grid = Grid.of(blocks((long) tokens * blocks(width, 4), THREADS));
+    Argument[] arguments =
+        method.equals("addResidual")
+            ? new Argument[] {run(), operand(0), operand(1)}
+            : new Argument[] {run(), options(), operand(0), operand(1), operand(2)};
+    return List.of(Kernel.of(method + "_elements", grid, THREADS, 0, arguments));
   }
 
   Call forward(Buffer u, Buffer x, Buffer y) {

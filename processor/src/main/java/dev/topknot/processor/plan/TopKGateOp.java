@@ -1,5 +1,8 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.options;
+import static dev.topknot.processor.plan.Argument.run;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.update;
 import static dev.topknot.processor.plan.Operand.write;
@@ -24,6 +27,38 @@ record TopKGateOp(String layer, int tokens, int width, MoE moe) implements Op {
   @Override
   public long flops(String method) {
     return Op.forwardAndBackward(method, (long) tokens * width * moe.experts());
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    GateKernels gate = new GateKernels(tokens, width, moe);
+    return switch (method) {
+      case "forward", "infer" ->
+          List.of(
+              gate.logits(method, 1, run(), operand(0), operand(1), operand(2)),
+              gate.select(method, run(), operand(2), operand(3), operand(4)),
+              gate.partials(method, run(), operand(3), operand(4), gate.partialSums()),
+              gate.sums(method, run(), gate.partialSums(), operand(5), operand(6)));
+      case "backward" ->
+          List.of(
+              gate.slopes(options(), operand(5), operand(6), gate.lossSlopes()),
+              gate.rows(
+                  run(),
+                  operand(2),
+                  operand(3),
+                  operand(4),
+                  operand(7),
+                  gate.lossSlopes(),
+                  operand(8)),
+              gate.input(1, run(), operand(8), operand(1), operand(9)),
+              gate.weight(1, run(), operand(0), operand(8), operand(10)));
+      default -> throw new IllegalArgumentException(method);
+    };
+  }
+
+  @Override
+  public String source() {
+    return "gate";
   }
 
   /** {@code method} is {@code forward} in training and {@code infer} elsewhere. */
