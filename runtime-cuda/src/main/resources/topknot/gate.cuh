@@ -308,18 +308,33 @@ TOPKNOT_DEVICE void noisyGateRows(const Run* run, const LayerOptions* options, c
   }
   ofChosen = sumOfWarp(ofChosen);
   ofOthers = sumOfWarp(ofOthers);
-  __syncwarp();  // other lanes go on with what was written
 
-  // through H: the chosen, and the next in line, which is the threshold of the chosen
-  for (int j = laneOfThread(); j < (flows ? K + 1 : K); j += 32) {
-    const int i = j < K ? chosen[first + j] : indexOf(next);
-    float d = j < K ? gradients.ofLogit(j, mean) : static_cast<float>(-ofChosen);
-    if (j == K - 1) {
-      d -= static_cast<float>(ofOthers);  // the last chosen is the threshold of the others
+  // through H: the chosen, and the next in line, which is the threshold of the chosen; each goes to
+  // the lane that wrote its entry
+  constexpr int LANES = 32;
+  const int entries = flows ? K + 1 : K;
+  for (int from = 0; from < entries; from += LANES) {
+    const int j = from + laneOfThread();
+    int entry = 0;
+    float ofClean = 0, ofRaw = 0;
+    if (j < entries) {
+      entry = j < K ? chosen[first + j] : indexOf(next);
+      ofClean = j < K ? gradients.ofLogit(j, mean) : static_cast<float>(-ofChosen);
+      if (j == K - 1) {
+        ofClean -= static_cast<float>(ofOthers);  // the last chosen is the threshold of the others
+      }
+      if (noise) {
+        ofRaw = ofClean * normalAt(run, token, STREAM, entry) * sigmoid(raw[at + entry]);
+      }
     }
-    dClean[at + i] += d;
-    if (noise) {
-      dRaw[at + i] += d * normalAt(run, token, STREAM, i) * sigmoid(raw[at + i]);
+    for (int lane = 0; lane < LANES && from + lane < entries; lane++) {
+      const int to = __shfl_sync(WHOLE_WARP, entry, lane);
+      const float addClean = __shfl_sync(WHOLE_WARP, ofClean, lane);
+      const float addRaw = __shfl_sync(WHOLE_WARP, ofRaw, lane);
+      if (to / 4 % LANES == laneOfThread()) {
+        dClean[at + to] += addClean;
+        dRaw[at + to] += addRaw;
+      }
     }
   }
 }
