@@ -13,7 +13,8 @@
 //
 // Why it is built so. A Tile is a policy: how large a block's part of c is, how operands come to
 // shared memory, who holds which sums. A product only calls load-free functions of it, multiply and
-// each, so that a kernel's text is the same for every policy. Fp32Tile below keeps a REG_M x REG_N
+// each, so that a kernel's text is the same for every policy; a source that defines TOPKNOT_BF16 before
+// its includes gets tensor cores, bf16_tile.cuh. Fp32Tile below keeps a REG_M x REG_N
 // part of c in registers a thread and prefetches the next K columns into registers while it
 // multiplies: 2 M N K FLOPs for 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N)
 // bytes of shared memory a multiply-add. Sums run over k in ascending order, whatever the grid.
@@ -109,6 +110,28 @@ TOPKNOT_DEVICE KAlongRows<Matrix> alongRows(Matrix matrix, int rows) {
 
 // ---- Tile policies -----------------------------------------------------------------------------
 
+/** The part of an operand's next K that a thread carries to shared memory. */
+template <int EXTENT, int K, int THREADS>
+struct Fetched {
+  static constexpr int COUNT = EXTENT * K / (4 * THREADS);
+  static_assert(COUNT * 4 * THREADS == EXTENT * K, "equal loads");
+
+  float4 values[COUNT];
+
+  template <class Operand>
+  TOPKNOT_DEVICE void fetch(const Operand& operand, int first, int k) {
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+      const int at = static_cast<int>(threadIdx.x) + i * THREADS;
+      if (Operand::alongColumns) {
+        values[i] = operand.four(first + at / (K / 4), k + at % (K / 4) * 4);
+      } else {
+        values[i] = operand.four(k + at / (EXTENT / 4), first + at % (EXTENT / 4) * 4);
+      }
+    }
+  }
+};
+
 /**
  * M x N values of c in fp32 on the ordinary units, K at a time. A thread holds REG_M x REG_N of
  * them, neighbouring ones: those at rows REG_M (thread / LANES) and on, columns
@@ -132,7 +155,6 @@ struct Fp32Tile {
   static constexpr int SHARED_BYTES = 2 * K * (STRIDE_M + STRIDE_N) * 4;
 
   static_assert(REG_N == 4 && REG_M % 2 == 0 && LANES <= 32 && 32 % LANES == 0, "a warp's rows");
-  static_assert(M * K % (4 * THREADS) == 0 && N * K % (4 * THREADS) == 0, "equal loads");
 
   /** A thread's part of c. */
   struct Sums {
@@ -149,44 +171,25 @@ struct Fp32Tile {
     }
   };
 
-  /** The part of an operand's next K that this thread carries to shared memory. */
-  template <int EXTENT>
-  struct Load {
-    static constexpr int COUNT = EXTENT * K / (4 * THREADS);
-    float4 values[COUNT];
-
-    template <class Operand>
-    TOPKNOT_DEVICE void fetch(const Operand& operand, int first, int k) {
+  template <int EXTENT, class Operand>
+  TOPKNOT_DEVICE static void put(const Fetched<EXTENT, K, THREADS>& fetched, float* stage) {
+    constexpr int STRIDE = EXTENT + 4;
 #pragma unroll
-      for (int i = 0; i < COUNT; i++) {
-        const int at = static_cast<int>(threadIdx.x) + i * THREADS;
-        if (Operand::alongColumns) {
-          values[i] = operand.four(first + at / (K / 4), k + at % (K / 4) * 4);
-        } else {
-          values[i] = operand.four(k + at / (EXTENT / 4), first + at % (EXTENT / 4) * 4);
-        }
+    for (int i = 0; i < fetched.COUNT; i++) {
+      const int at = static_cast<int>(threadIdx.x) + i * THREADS;
+      const float4 four = fetched.values[i];
+      if (Operand::alongColumns) {
+        float* to = stage + at % (K / 4) * 4 * STRIDE + at / (K / 4);
+        to[0] = four.x;
+        to[STRIDE] = four.y;
+        to[2 * STRIDE] = four.z;
+        to[3 * STRIDE] = four.w;
+      } else {
+        float* to = stage + at / (EXTENT / 4) * STRIDE + at % (EXTENT / 4) * 4;
+        *reinterpret_cast<float4*>(to) = four;
       }
     }
-
-    template <class Operand>
-    TOPKNOT_DEVICE void put(float* stage) const {
-      constexpr int STRIDE = EXTENT + 4;
-#pragma unroll
-      for (int i = 0; i < COUNT; i++) {
-        const int at = static_cast<int>(threadIdx.x) + i * THREADS;
-        if (Operand::alongColumns) {
-          float* to = stage + at % (K / 4) * 4 * STRIDE + at / (K / 4);
-          to[0] = values[i].x;
-          to[STRIDE] = values[i].y;
-          to[2 * STRIDE] = values[i].z;
-          to[3 * STRIDE] = values[i].w;
-        } else {
-          float* to = stage + at / (EXTENT / 4) * STRIDE + at % (EXTENT / 4) * 4;
-          *reinterpret_cast<float4*>(to) = values[i];
-        }
-      }
-    }
-  };
+  }
 
   /**
    * sums += a b for rows firstM and on of c, columns firstN and on, over k from 0 to depth. All
@@ -198,25 +201,25 @@ struct Fp32Tile {
     if (depth <= 0) {
       return;
     }
-    Load<M> loadA;
-    Load<N> loadB;
-    loadA.fetch(a, firstM, 0);
-    loadB.fetch(b, firstN, 0);
+    Fetched<M, K, THREADS> fetchedA;
+    Fetched<N, K, THREADS> fetchedB;
+    fetchedA.fetch(a, firstM, 0);
+    fetchedB.fetch(b, firstN, 0);
     float* stage = shared;
     float* other = shared + K * (STRIDE_M + STRIDE_N);
-    loadA.template put<A>(stage);
-    loadB.template put<B>(stage + K * STRIDE_M);
+    put<M, A>(fetchedA, stage);
+    put<N, B>(fetchedB, stage + K * STRIDE_M);
     __syncthreads();
     for (int k = 0; k < depth; k += K) {
       const bool more = k + K < depth;
       if (more) {
-        loadA.fetch(a, firstM, k + K);
-        loadB.fetch(b, firstN, k + K);
+        fetchedA.fetch(a, firstM, k + K);
+        fetchedB.fetch(b, firstN, k + K);
       }
       multiplyStage(stage, sums);
       if (more) {
-        loadA.template put<A>(other);
-        loadB.template put<B>(other + K * STRIDE_M);
+        put<M, A>(fetchedA, other);
+        put<N, B>(fetchedB, other + K * STRIDE_M);
       }
       float* const swap = stage;
       stage = other;
@@ -292,8 +295,13 @@ struct Fp32Tile {
   }
 };
 
-/** The products of layers and experts. */
+/** The products of layers and experts: 64 x 64 and 256 threads in either precision. */
+#ifdef TOPKNOT_BF16
+#include "topknot/bf16_tile.cuh"
+using Tile = Bf16Tile;
+#else
 using Tile = Fp32Tile<64, 64, 16, 4, 4>;
+#endif
 
 /** Products with few rows, in which every block counts: the time steps of a recurrent layer. */
 using StepTile = Fp32Tile<32, 32, 32, 2, 4>;
@@ -308,9 +316,14 @@ TOPKNOT_DEVICE void loadChunk(const float* matrix, long long row, int column, fl
     const float4 four = column < COLUMNS ? *reinterpret_cast<const float4*>(from)
                                          : make_float4(0, 0, 0, 0);
     values[0] = four.x;
-    values[1] = four.y;
+    values[1 % N] = four.y;
     values[2 % N] = four.z;
     values[3 % N] = four.w;
+  } else if (N == 2 && COLUMNS % 2 == 0) {
+    const float2 two = column < COLUMNS ? *reinterpret_cast<const float2*>(from)
+                                        : make_float2(0, 0);
+    values[0] = two.x;
+    values[1 % N] = two.y;
   } else {
 #pragma unroll
     for (int i = 0; i < N; i++) {
@@ -327,7 +340,11 @@ TOPKNOT_DEVICE void storeChunk(float* matrix, long long row, int column,
   if (N == 4 && COLUMNS % 4 == 0) {
     if (column < COLUMNS) {
       *reinterpret_cast<float4*>(to) =
-          make_float4(values[0], values[1], values[2 % N], values[3 % N]);
+          make_float4(values[0], values[1 % N], values[2 % N], values[3 % N]);
+    }
+  } else if (N == 2 && COLUMNS % 2 == 0) {
+    if (column < COLUMNS) {
+      *reinterpret_cast<float2*>(to) = make_float2(values[0], values[1 % N]);
     }
   } else {
 #pragma unroll

@@ -28,17 +28,24 @@ final class Kernels {
 
   /**
    * Compiles kernels and runs a program under three schedules, with asynchronous copies landing
-   * early and late.
+   * early and late; then again with bf16 operands, which must agree with fp32 to 1% of the norm.
    *
-   * @return what it passed to {@link #result}, the same bits every time
+   * @return what it passed to {@link #result}, the same bits every time, in fp32
    */
   static Map<String, float[]> everywhere(String source, Consumer<Kernels> program) {
+    Map<String, float[]> exact = all(source, program);
+    Map<String, float[]> rounded = all("#define TOPKNOT_BF16\n" + source, program);
+    exact.forEach((name, values) -> assertNear(name, rounded.get(name), values));
+    return exact;
+  }
+
+  private static Map<String, float[]> all(String source, Consumer<Kernels> program) {
     try (Emulator emulator = Emulator.of(source)) { // few libraries can be loaded at once
-      return everywhere(emulator, program);
+      return all(emulator, program);
     }
   }
 
-  private static Map<String, float[]> everywhere(Emulator emulator, Consumer<Kernels> program) {
+  private static Map<String, float[]> all(Emulator emulator, Consumer<Kernels> program) {
     Map<String, float[]> first = null;
     for (Schedule schedule : Schedule.values()) {
       for (boolean eager : new boolean[] {true, false}) {
@@ -115,12 +122,15 @@ final class Kernels {
     return (count + size - 1) / size;
   }
 
-  /** Values in [-scale, scale]. */
+  /**
+   * Values in [-scale, scale], scale times a multiple of 1/64: exact in bf16 if scale is, so that a
+   * first product is exact in either precision and no ReLU changes its mind.
+   */
   static float[] random(long seed, int count, double scale) {
     Random random = new Random(seed);
     float[] values = new float[count];
     for (int i = 0; i < count; i++) {
-      values[i] = (float) (scale * (2 * random.nextDouble() - 1));
+      values[i] = (float) (scale * (random.nextInt(129) - 64) / 64);
     }
     return values;
   }
@@ -149,5 +159,20 @@ final class Kernels {
         assertThat(actual[i]).as("%s[%d] left alone", name, i).isNaN();
       }
     }
+  }
+
+  private static void assertNear(String name, float[] rounded, float[] exact) {
+    double error = 0;
+    double norm = 0;
+    for (int i = 0; i < exact.length; i++) {
+      assertThat(Float.isNaN(rounded[i]))
+          .as("bf16: %s[%d]", name, i)
+          .isEqualTo(Float.isNaN(exact[i]));
+      if (!Float.isNaN(exact[i])) {
+        error += Math.pow(rounded[i] - (double) exact[i], 2);
+        norm += Math.pow(exact[i], 2);
+      }
+    }
+    assertThat(Math.sqrt(error)).as("bf16: %s", name).isLessThanOrEqualTo(1e-2 * Math.sqrt(norm));
   }
 }
