@@ -9,7 +9,7 @@
 // FLOPs: 2 M N K a stage; bytes: 4 (M + N) K of global memory, 6 (M + N) K of shared memory and more.
 #pragma once
 
-#include "topknot/device.cuh"
+#include "topknot/operand.cuh"
 
 struct Bf16Tile {
   static constexpr int M = 64, N = 64, K = 32;
