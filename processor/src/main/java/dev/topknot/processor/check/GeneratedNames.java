@@ -30,7 +30,7 @@ public final class GeneratedNames {
   /** Takes the names that a declaration would generate, and reports those that it cannot have. */
   public void check(Declaration declaration, Findings findings) {
     SpecName name = declaration.name();
-    for (String simple : List.of(name.entry(), name.cpu())) {
+    for (String simple : List.of(name.entry(), name.cpu(), name.cuda())) {
       String generated = name.inPackage(simple);
       SpecName owner = owners.getOrDefault(generated, name);
       if (sources.contains(generated)) {

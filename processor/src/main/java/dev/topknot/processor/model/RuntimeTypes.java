@@ -11,6 +11,9 @@ public final class RuntimeTypes {
   /** The CPU device. */
   public static final String CPU = PACKAGE + ".cpu";
 
+  /** The CUDA device. */
+  public static final String CUDA = PACKAGE + ".cuda";
+
   /** A handle to a layer of a model. */
   public static final String LAYER = PACKAGE + ".Layer";
 

@@ -44,6 +44,11 @@ public record SpecName(String packageName, List<String> simpleNames) {
     return entry() + "Cpu";
   }
 
+  /** The generated CUDA programs: {@code TopknotOuter_InnerCuda}. */
+  public String cuda() {
+    return entry() + "Cuda";
+  }
+
   /** The qualified name: {@code com.example.Outer.Inner}. */
   public String qualified() {
     return inPackage(nested());

@@ -41,6 +41,11 @@ public interface Op {
     return List.of();
   }
 
+  /** The constants that its kernels are built with; those that an instance may set are left out. */
+  default List<Constant> traits() {
+    return constants().stream().filter(it -> !(it.value() instanceof Double)).toList();
+  }
+
   /** The macro of the CUDA sources that defines its kernels: {@code TOPKNOT_TOP_K_GATE}. */
   default String template() {
     return "TOPKNOT_" + type().replaceAll("(?<=.)(?=\\p{Lu})", "_").toUpperCase(Locale.ROOT);

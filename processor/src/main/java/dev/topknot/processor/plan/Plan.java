@@ -29,11 +29,6 @@ public record Plan(
     return programs.stream().filter(p -> p.program() == program).findFirst().orElseThrow();
   }
 
-  /** Whether every call of every program has kernels. */
-  public boolean hasKernels() {
-    return programs.stream().allMatch(ProgramPlan::hasKernels);
-  }
-
   /** The offset of a parameter's buffer, or of its gradient's, within its arena in elements. */
   public long offset(Buffer buffer) {
     for (Parameter parameter : parameters) {

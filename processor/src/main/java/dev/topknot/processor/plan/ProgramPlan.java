@@ -22,19 +22,6 @@ public record ProgramPlan(
     return calls(layers);
   }
 
-  /** Whether every call has kernels. */
-  public boolean hasKernels() {
-    return calls().stream().noneMatch(call -> call.kernels().isEmpty());
-  }
-
-  /** The scratch memory of its largest call on a CUDA device, in elements. */
-  public long scratch() {
-    return calls().stream()
-        .mapToLong(call -> CallScratch.of(call.kernels()).size())
-        .max()
-        .orElse(0);
-  }
-
   static List<Call> calls(List<LayerPlan> layers) {
     List<Call> calls = new ArrayList<>();
     layers.forEach(layer -> calls.addAll(layer.forward()));

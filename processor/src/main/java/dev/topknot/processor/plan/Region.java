@@ -6,6 +6,10 @@ public enum Region {
   PARAMETERS,
   /** The gradient arena, laid out like the parameters. */
   GRADIENTS,
+  /** Adam's first moments, laid out like the parameters. */
+  FIRST_MOMENTS,
+  /** Adam's second moments, laid out like the parameters. */
+  SECOND_MOMENTS,
   /** A program's workspace, in which buffers share memory when their lifetimes allow. */
   WORKSPACE,
   /** A program's carried state, kept from call to call. */

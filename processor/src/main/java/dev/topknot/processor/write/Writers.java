@@ -1,7 +1,10 @@
 package dev.topknot.processor.write;
 
 import dev.topknot.processor.model.SpecName;
+import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.Plan;
+import dev.topknot.processor.write.cuda.CuWriter;
+import dev.topknot.processor.write.cuda.KernelNames;
 import dev.topknot.processor.write.java.JavaWriter;
 import dev.topknot.processor.write.report.ReportWriter;
 import java.io.IOException;
@@ -48,12 +51,20 @@ public final class Writers {
     for (JavaWriter.Source source : JavaWriter.write(plan, inherited, generated(root))) {
       write(name, source, root);
     }
-    FileObject report =
+    if (DeviceCalls.complete(plan)) {
+      resource(name, ".cu", CuWriter.write(plan, new KernelNames(plan)), root);
+    }
+    resource(name, ".topknot.md", ReportWriter.write(plan), root);
+  }
+
+  private void resource(SpecName name, String extension, String text, Element root)
+      throws IOException {
+    FileObject file =
         filer.createResource(
-            StandardLocation.CLASS_OUTPUT, name.packageName(), name.flat() + ".topknot.md", root);
-    // Not in the encoding of the sources, which may lack what the report says.
-    try (OutputStream stream = report.openOutputStream()) {
-      stream.write(ReportWriter.write(plan).getBytes(StandardCharsets.UTF_8));
+            StandardLocation.CLASS_OUTPUT, name.packageName(), name.flat() + extension, root);
+    // Not in the encoding of the sources, which may lack what the text says.
+    try (OutputStream stream = file.openOutputStream()) {
+      stream.write(text.getBytes(StandardCharsets.UTF_8));
     }
   }
 

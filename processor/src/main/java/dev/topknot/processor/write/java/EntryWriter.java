@@ -18,6 +18,7 @@ import dev.topknot.processor.model.LayerSpec;
 import dev.topknot.processor.model.MoE;
 import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.model.SpecName;
+import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.Parameter;
 import dev.topknot.processor.plan.Plan;
 import java.util.ArrayList;
@@ -261,12 +262,20 @@ final class EntryWriter {
             .addParameter(long.class, "seed")
             .addParameter(RuntimeNames.OPTIONS, "options")
             .addStatement(
-                "return new $T(\n$T.open(\n$>$>device,\n$L,\nLAYOUT,\noptions,\nseed,\n$T::new))$<$<",
+                "return new $T(\n$T.open(\n$>$>device,\n$L,\nLAYOUT,\noptions,\nseed,\n$L))$<$<",
                 entry,
                 instance,
                 shape,
-                ClassName.get(name.packageName(), name.cpu()))
+                programs())
             .build());
+  }
+
+  /** What makes the programs of each device. */
+  private CodeBlock programs() {
+    CodeBlock cpu = CodeBlock.of("$T::new", ClassName.get(name.packageName(), name.cpu()));
+    return DeviceCalls.complete(plan)
+        ? CodeBlock.of("$L,\n$T::new", cpu, ClassName.get(name.packageName(), name.cuda()))
+        : cpu;
   }
 
   private static final String PART_DOC =

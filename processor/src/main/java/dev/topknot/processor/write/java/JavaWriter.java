@@ -5,7 +5,10 @@ import com.palantir.javapoet.ClassName;
 import com.palantir.javapoet.JavaFile;
 import com.palantir.javapoet.TypeSpec;
 import dev.topknot.processor.model.SpecName;
+import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.Plan;
+import dev.topknot.processor.write.cuda.KernelNames;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -20,16 +23,20 @@ public final class JavaWriter {
   public record Source(String simpleName, String text) {}
 
   /**
-   * Writes the entry class and the CPU programs.
+   * Writes the entry class, the CPU programs and the CUDA programs.
    *
    * @param inherited simple names of types within the interface
    * @param generated the name of the {@code @Generated} that the compilation knows, if it does
    */
   public static List<Source> write(Plan plan, Set<String> inherited, Optional<String> generated) {
     SpecName name = plan.spec().name();
-    return List.of(
-        source(name, new EntryWriter(plan, inherited).write(), generated),
-        source(name, new CpuWriter(plan).write(), generated));
+    List<Source> sources = new ArrayList<>();
+    sources.add(source(name, new EntryWriter(plan, inherited).write(), generated));
+    sources.add(source(name, new CpuWriter(plan).write(), generated));
+    if (DeviceCalls.complete(plan)) {
+      sources.add(source(name, new CudaWriter(plan, new KernelNames(plan)).write(), generated));
+    }
+    return sources;
   }
 
   /** Writes the entry class of an interface that has errors; its methods throw. */

@@ -32,6 +32,13 @@ final class RuntimeNames {
   static final ClassName INTS = cpu("Ints");
   static final ClassName ADAM = cpu("Adam");
 
+  static final ClassName LAUNCHES = cuda("Launches");
+  static final ClassName CUDA_CONTEXT = cuda("CudaContext");
+  static final ClassName CUDA_PROGRAM = cuda("CudaProgram");
+  static final ClassName CUDA_MODEL = cuda("CudaModel");
+  static final ClassName CUDA_MOE = cuda("CudaMoE");
+  static final ClassName GATED = cuda("Gated");
+
   private RuntimeNames() {}
 
   private static ClassName runtime(String name) {
@@ -40,6 +47,10 @@ final class RuntimeNames {
 
   private static ClassName program(String name) {
     return ClassName.get(RuntimeTypes.PROGRAM, name);
+  }
+
+  private static ClassName cuda(String name) {
+    return ClassName.get(RuntimeTypes.CUDA, name);
   }
 
   /** A type of the CPU device: an op's class, or what ops are built with. */

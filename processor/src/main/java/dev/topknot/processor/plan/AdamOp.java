@@ -1,0 +1,98 @@
+package dev.topknot.processor.plan;
+
+import static dev.topknot.processor.plan.Argument.constant;
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.run;
+import static dev.topknot.processor.plan.Argument.scratch;
+import static dev.topknot.processor.plan.Argument.slices;
+import static dev.topknot.processor.plan.Operand.read;
+
+import java.util.List;
+
+/**
+ * The norm of the gradients and Adam's update, over whole arenas: the runtime's own on the CPU.
+ *
+ * @param size floats of an arena
+ * @param tensors of which the arena consists
+ */
+record AdamOp(long size, long tensors) implements Op {
+  private static final int CHUNK = 16_384;
+  private static final int THREADS = 256;
+
+  static AdamOp of(Plan plan) {
+    long tensors = plan.parameters().stream().mapToLong(Parameter::copies).sum();
+    return new AdamOp(plan.parameterArena(), tensors);
+  }
+
+  @Override
+  public String layer() {
+    return "";
+  }
+
+  @Override
+  public List<Constant> constants() {
+    return List.of(new Constant("size", size));
+  }
+
+  @Override
+  public long flops(String method) {
+    return 0;
+  }
+
+  @Override
+  public List<Kernel> kernels(String method) {
+    long chunks = Grid.blocks(size, CHUNK);
+    int shared = THREADS * Double.BYTES;
+    Argument squares = scratch("squares", chunks * Double.BYTES);
+    Argument count = constant(tensors);
+    return switch (method) {
+      case "norm" ->
+          List.of(
+              Kernel.of(
+                  "norm_squares",
+                  Grid.of(chunks),
+                  THREADS,
+                  shared,
+                  run(),
+                  operand(0),
+                  slices(),
+                  count,
+                  squares),
+              Kernel.of("norm_total", Grid.of(1), THREADS, shared, run(), squares)
+                  .costing(0, chunks * Double.BYTES));
+      case "update" ->
+          List.of(
+              Kernel.of(
+                  "update_step",
+                  Grid.of(chunks),
+                  THREADS,
+                  0,
+                  run(),
+                  operand(0),
+                  operand(1),
+                  operand(2),
+                  operand(3),
+                  slices(),
+                  count));
+      default -> List.of();
+    };
+  }
+
+  Call norm() {
+    return Call.of(this, "norm", read(arena("gradients", Region.GRADIENTS)));
+  }
+
+  Call update() {
+    return Call.of(
+        this,
+        "update",
+        Operand.update(arena("parameters", Region.PARAMETERS)),
+        read(arena("gradients", Region.GRADIENTS)),
+        Operand.update(arena("firstMoments", Region.FIRST_MOMENTS)),
+        Operand.update(arena("secondMoments", Region.SECOND_MOMENTS)));
+  }
+
+  private Buffer arena(String name, Region region) {
+    return new Buffer(name, region, 1, size, false);
+  }
+}

@@ -1,0 +1,70 @@
+package dev.topknot.processor.plan;
+
+import dev.topknot.dsl.Optimizer;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * What a GPU runs: the calls of the layers, and those that the runtime makes by itself on the CPU,
+ * where they need no kernels: the sum of the losses, the norm of the gradients, the update.
+ */
+public final class DeviceCalls {
+  private DeviceCalls() {}
+
+  /** The calls of a layer's forward pass. */
+  public static List<Call> forward(LayerPlan layer) {
+    List<Call> calls = new ArrayList<>();
+    for (Call call : layer.forward()) {
+      calls.add(call);
+      if (call.op() instanceof SoftmaxLossOp op && call.method().equals("forward")) {
+        calls.add(new LossOp(op.layer(), op.tokens()).forward(call.result()));
+      }
+    }
+    return calls;
+  }
+
+  /** The norm of the gradients; none without an optimizer. */
+  public static List<Call> norm(Plan plan) {
+    return optimized(plan) ? List.of(AdamOp.of(plan).norm()) : List.of();
+  }
+
+  /** The update of the parameters; none without an optimizer. */
+  public static List<Call> update(Plan plan) {
+    return optimized(plan) ? List.of(AdamOp.of(plan).update()) : List.of();
+  }
+
+  private static boolean optimized(Plan plan) {
+    return plan.spec().optimizer() == Optimizer.ADAM;
+  }
+
+  /** All calls of a program in the order of execution. */
+  public static List<Call> all(Plan plan, ProgramPlan program) {
+    List<Call> calls = new ArrayList<>();
+    List<LayerPlan> layers = program.layers();
+    layers.forEach(layer -> calls.addAll(forward(layer)));
+    for (int i = layers.size() - 1; i >= 0; i--) {
+      calls.addAll(layers.get(i).backward());
+    }
+    if (program.program() == Program.TRAIN) {
+      calls.addAll(norm(plan));
+      calls.addAll(update(plan));
+    }
+    layers.forEach(layer -> calls.addAll(layer.commit()));
+    return calls;
+  }
+
+  /** Whether every call of every program has kernels, so that the plan runs on a GPU. */
+  public static boolean complete(Plan plan) {
+    return plan.programs().stream()
+        .flatMap(program -> all(plan, program).stream())
+        .noneMatch(call -> call.kernels().isEmpty());
+  }
+
+  /** The scratch memory of a program's largest call, in elements. */
+  public static long scratch(Plan plan, ProgramPlan program) {
+    return all(plan, program).stream()
+        .mapToLong(call -> CallScratch.of(call.kernels()).size())
+        .max()
+        .orElse(0);
+  }
+}

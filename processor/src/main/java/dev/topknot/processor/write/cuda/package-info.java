@@ -1,0 +1,2 @@
+/** Writes the kernels of a plan: their names, and the text of {@code X.cu}. */
+package dev.topknot.processor.write.cuda;
