@@ -100,7 +100,8 @@ public final class TopknotExperts extends ForwardingMoE implements Experts {
             LAYOUT,
             options,
             seed,
-            TopknotExpertsCpu::new));
+            TopknotExpertsCpu::new,
+            TopknotExpertsCuda::new));
   }
 
   /**

@@ -106,7 +106,8 @@ public final class TopknotModel extends ForwardingLanguageModel implements Model
             LAYOUT,
             options,
             seed,
-            TopknotModelCpu::new));
+            TopknotModelCpu::new,
+            TopknotModelCuda::new));
   }
 
   @Override

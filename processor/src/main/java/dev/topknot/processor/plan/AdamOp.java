@@ -12,10 +12,10 @@ import java.util.List;
 /**
  * The norm of the gradients and Adam's update, over whole arenas: the runtime's own on the CPU.
  *
- * @param size floats of an arena
+ * @param floats of an arena
  * @param tensors of which the arena consists
  */
-record AdamOp(long size, long tensors) implements Op {
+record AdamOp(long floats, long tensors) implements Op {
   private static final int CHUNK = 16_384;
   private static final int THREADS = 256;
 
@@ -31,7 +31,7 @@ record AdamOp(long size, long tensors) implements Op {
 
   @Override
   public List<Constant> constants() {
-    return List.of(new Constant("size", size));
+    return List.of(new Constant("size", floats));
   }
 
   @Override
@@ -41,7 +41,7 @@ record AdamOp(long size, long tensors) implements Op {
 
   @Override
   public List<Kernel> kernels(String method) {
-    long chunks = Grid.blocks(size, CHUNK);
+    long chunks = Grid.blocks(floats, CHUNK);
     int shared = THREADS * Double.BYTES;
     Argument squares = scratch("squares", chunks * Double.BYTES);
     Argument count = constant(tensors);
@@ -93,6 +93,6 @@ record AdamOp(long size, long tensors) implements Op {
   }
 
   private Buffer arena(String name, Region region) {
-    return new Buffer(name, region, 1, size, false);
+    return new Buffer(name, region, 1, floats, false);
   }
 }

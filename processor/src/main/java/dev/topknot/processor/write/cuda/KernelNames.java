@@ -15,9 +15,12 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /** What the operations of a plan are called in its CUDA source; equal ones share their kernels. */
 public final class KernelNames {
+  private static final Pattern WORD = Pattern.compile("_*([a-zA-Z0-9])([a-zA-Z0-9]*)_*");
+
   private final Map<Op, Instance> instances = new LinkedHashMap<>();
   private final Set<String> taken = new HashSet<>();
 
@@ -62,14 +65,11 @@ public final class KernelNames {
     for (int i = 2; !taken.add(prefix); i++) {
       prefix = base + "_" + i;
     }
-    StringBuilder struct = new StringBuilder();
-    for (String word : prefix.split("_")) {
-      if (!word.isEmpty()) {
-        struct.append(Character.toUpperCase(word.charAt(0))).append(word.substring(1));
-      }
-    }
+    String struct =
+        WORD.matcher(prefix)
+            .replaceAll(word -> word.group(1).toUpperCase(Locale.ROOT) + word.group(2));
     // Names may differ in underscores only, which a struct's name lacks.
-    String unique = struct.toString();
+    String unique = struct;
     for (int i = 2; !taken.add(unique); i++) {
       unique = struct + "_" + i;
     }

@@ -6,8 +6,11 @@ import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.model.Spec;
+import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
+import dev.topknot.processor.write.cuda.CuWriter;
+import dev.topknot.processor.write.cuda.KernelNames;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,20 +30,32 @@ class JavaWriterTest {
   private static final Path GOLDEN = Path.of("src/test/golden");
 
   @ParameterizedTest
-  @ValueSource(strings = {"TopknotExperts", "TopknotExpertsCpu"})
+  @ValueSource(strings = {"TopknotExperts", "TopknotExpertsCpu", "TopknotExpertsCuda"})
   void layer(String file) throws IOException {
     golden(Specs.layer(Specs.moe(64, 4, 256, ActivationFunction.RELU), 128, 640), file);
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"TopknotModel", "TopknotModelCpu"})
+  @ValueSource(strings = {"TopknotModel", "TopknotModelCpu", "TopknotModelCuda"})
   void model(String file) throws IOException {
     golden(Specs.newsModel(), file);
   }
 
+  @Test
+  void kernels() throws IOException {
+    Plan layer =
+        Planner.plan(Specs.layer(Specs.moe(64, 4, 256, ActivationFunction.RELU), 128, 640));
+    compare(CuWriter.write(layer, new KernelNames(layer)), "Experts.cu");
+    Plan model = Planner.plan(Specs.newsModel());
+    compare(CuWriter.write(model, new KernelNames(model)), "Model.cu");
+  }
+
   private static void golden(Spec spec, String name) throws IOException {
-    String text = text(spec, name);
-    Path golden = GOLDEN.resolve(name + ".java");
+    compare(text(spec, name), name + ".java");
+  }
+
+  private static void compare(String text, String name) throws IOException {
+    Path golden = GOLDEN.resolve(name);
     if ("write".equals(System.getProperty("topknot.golden"))) {
       Files.writeString(golden, text);
     }
