@@ -392,7 +392,7 @@ class PositionsTest {
 
             @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
             @Expert(hidden = 8)
-            /*TK070*/ /*TK070*/interface News_Inner extends MoE {}
+            /*TK070*/ /*TK070*/ /*TK070*/interface News_Inner extends MoE {}
             """)
         .check();
   }
