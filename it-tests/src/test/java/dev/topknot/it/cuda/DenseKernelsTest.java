@@ -53,6 +53,7 @@ class DenseKernelsTest {
     Map<String, float[]> results =
         Kernels.everywhere(
             source,
+            tokens == 9,
             k -> {
               long run = k.run(valid, true, add, 0, false);
               long xs = k.floats(x);
@@ -232,6 +233,7 @@ class DenseKernelsTest {
     Map<String, float[]> results =
         Kernels.everywhere(
             source,
+            tokens == 3,
             k -> {
               long train = k.run(valid, true, false, 0, false);
               long evaluate = k.run(valid, false, false, 0, false);

@@ -4,8 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.jna.Pointer;
 import dev.topknot.it.cuda.Emulator.Schedule;
+import dev.topknot.it.cuda.EmulatorBuild.Variant;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,8 +27,13 @@ final class Kernels {
   private final List<Long> allocated = new ArrayList<>();
   private final Map<String, float[]> results = new TreeMap<>();
 
-  private Kernels(Emulator emulator) {
+  private final Recording recording; // or null
+  private final ByteBuffer bytes; // of the recorded results
+
+  private Kernels(Emulator emulator, Recording recording) {
     this.emulator = emulator;
+    this.recording = recording;
+    bytes = ByteBuffer.allocate(recording == null ? 0 : 1 << 20);
   }
 
   /**
@@ -33,9 +43,27 @@ final class Kernels {
    * @return what it passed to {@link #result}, the same bits every time, in fp32
    */
   static Map<String, float[]> everywhere(String source, Consumer<Kernels> program) {
+    return everywhere(source, false, program);
+  }
+
+  /**
+   * Likewise, and once more with ThreadSanitizer and with AddressSanitizer, which must find
+   * nothing: for one small shape of each kernel, as compiling for both takes seconds. With the
+   * property {@code topknot.sanitize} every program runs so, with bf16 operands too.
+   */
+  static Map<String, float[]> everywhere(
+      String source, boolean sanitize, Consumer<Kernels> program) {
+    String inBf16 = "#define TOPKNOT_BF16\n" + source;
     Map<String, float[]> exact = all(source, program);
-    Map<String, float[]> rounded = all("#define TOPKNOT_BF16\n" + source, program);
+    Map<String, float[]> rounded = all(inBf16, program);
     exact.forEach((name, values) -> assertNear(name, rounded.get(name), values));
+    boolean all = Boolean.getBoolean("topknot.sanitize");
+    if (sanitize || all) {
+      sanitized(source, program);
+    }
+    if (all) {
+      sanitized(inBf16, program);
+    }
     return exact;
   }
 
@@ -50,7 +78,7 @@ final class Kernels {
     for (Schedule schedule : Schedule.values()) {
       for (boolean eager : new boolean[] {true, false}) {
         emulator.configure(schedule, eager, 7, 1);
-        Kernels kernels = new Kernels(emulator);
+        Kernels kernels = new Kernels(emulator, null);
         program.accept(kernels);
         kernels.free();
         if (first == null) {
@@ -66,23 +94,72 @@ final class Kernels {
     return first;
   }
 
+  private static void sanitized(String source, Consumer<Kernels> program) {
+    try {
+      Path file = Files.createTempFile("launches", ".bin");
+      try (Emulator emulator = Emulator.of(source)) {
+        emulator.configure(Schedule.RANDOM, false, 7, 1);
+        ByteBuffer expected;
+        try (Recording recording = new Recording(file)) {
+          Kernels kernels = new Kernels(emulator, recording);
+          program.accept(kernels);
+          expected = kernels.bytes.flip();
+          kernels.free();
+        }
+        for (Variant variant : List.of(Variant.THREAD, Variant.ADDRESS)) {
+          Replay replay =
+              Replay.run(EmulatorBuild.replayer(source, variant), file, "random", "lazy");
+          assertThat(replay.exit()).as("%s: %s", variant, replay.said()).isZero();
+          assertThat(replay.output()).as("%s: the same bits", variant).isEqualTo(expected);
+        }
+      } finally {
+        Files.delete(file);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** What a recording may fail to do. */
+  private interface Recorded {
+    void in(Recording recording) throws IOException;
+  }
+
+  private void record(Recorded what) {
+    if (recording == null) {
+      return;
+    }
+    try {
+      what.in(recording);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** Device memory full of NaN. */
   long empty(long words) {
     long address = emulator.allocate(words * 4);
     allocated.add(address);
+    record(to -> to.allocate(address, words * 4));
+    return address;
+  }
+
+  /** What was written to memory goes to the recording as well. */
+  private long written(long address, int words) {
+    record(to -> to.write(address, new Pointer(address).getByteBuffer(0, 4L * words)));
     return address;
   }
 
   long floats(float... values) {
     long address = empty(values.length);
     new Pointer(address).write(0, values, 0, values.length);
-    return address;
+    return written(address, values.length);
   }
 
   long ints(int... values) {
     long address = empty(values.length);
     new Pointer(address).write(0, values, 0, values.length);
-    return address;
+    return written(address, values.length);
   }
 
   /** A run record. */
@@ -92,7 +169,7 @@ final class Kernels {
     record.putInt(28, status).putInt(92, guard ? 1 : 0);
     long address = empty(RUN_BYTES / 4);
     new Pointer(address).write(0, record.array(), 0, RUN_BYTES);
-    return address;
+    return written(address, RUN_BYTES / 4);
   }
 
   void launch(String kernel, int x, int y, int z, int threads, int shared, long... parameters) {
@@ -101,6 +178,9 @@ final class Kernels {
                 kernel, new int[] {x, y, z}, new int[] {threads, 1, 1}, shared, parameters))
         .as(kernel)
         .isEmpty();
+    record(
+        to ->
+            to.launch(kernel, new int[] {x, y, z}, new int[] {threads, 1, 1}, shared, parameters));
   }
 
   float[] read(long address, int count) {
@@ -110,6 +190,10 @@ final class Kernels {
   /** Keeps what the memory holds now. */
   void result(String name, long address, int count) {
     results.put(name, read(address, count));
+    if (recording != null) {
+      record(to -> to.read(address, 4L * count));
+      bytes.put(new Pointer(address).getByteBuffer(0, 4L * count));
+    }
   }
 
   private void free() {
