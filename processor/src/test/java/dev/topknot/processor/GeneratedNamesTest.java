@@ -71,7 +71,7 @@ class GeneratedNamesTest {
         model(
             Pattern.compile(" ")
                 .splitAsStream(
-                    "run runLayer runLayer_ context optimizer optimizerLayer moe layer adam yield"
+                    "run launches options slices _1 runLayer runLayer_ context optimizer optimizerLayer moe layer adam yield"
                         + " record var forward backward commit on part a$S $ __")
                 .map(name -> "@Lstm(units = 8) dev.topknot.runtime.Layer " + name + "();\n")
                 .collect(Collectors.joining()));

@@ -69,6 +69,9 @@ public final class KernelNames {
         WORD.matcher(prefix)
             .replaceAll(word -> word.group(1).toUpperCase(Locale.ROOT) + word.group(2));
     // Names may differ in underscores only, which a struct's name lacks.
+    if (Character.isDigit(struct.charAt(0))) {
+      struct = "L" + struct;
+    }
     String unique = struct;
     for (int i = 2; !taken.add(unique); i++) {
       unique = struct + "_" + i;

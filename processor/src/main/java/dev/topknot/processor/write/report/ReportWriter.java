@@ -4,6 +4,7 @@ import dev.topknot.dsl.Optimizer;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.Cost;
+import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.LayerPlan;
 import dev.topknot.processor.plan.Memory;
 import dev.topknot.processor.plan.Operand;
@@ -12,6 +13,7 @@ import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Program;
 import dev.topknot.processor.plan.ProgramPlan;
 import dev.topknot.processor.plan.Region;
+import dev.topknot.processor.write.cuda.KernelNames;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -95,6 +97,10 @@ public final class ReportWriter {
     line("");
     steps(program);
     workspace(program);
+    if (DeviceCalls.complete(plan)) {
+      new KernelTable(plan, program, new KernelNames(plan)).lines().forEach(it -> line("%s", it));
+      line("");
+    }
   }
 
   private void steps(ProgramPlan program) {

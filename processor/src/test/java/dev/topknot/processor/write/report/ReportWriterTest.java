@@ -22,6 +22,19 @@ class ReportWriterTest {
   }
 
   @Test
+  void listsTheLaunchesOfAGpu() {
+    String report = ReportWriter.write(Planner.plan(Specs.newsModel()));
+    // 32 x 20 tokens, 128 to 4 x 128: the recurrent product is half of the layer's FLOPs.
+    assertThat(report)
+        .containsPattern(
+            "\\| below_lstm_forward_step \\| 20 \\| \\d+ × \\d+ × 1 \\| 128 \\| \\d+ \\| 83.9 \\|")
+        .contains("| adam_update_step | 1 |")
+        .contains("| next_loss_forward_total | 1 | 1 × 1 × 1 | 256 | 2048 |")
+        .contains("| generate_below_lstm_forward_step | 1 |")
+        .contains("Scratch memory of a GPU");
+  }
+
+  @Test
   void withoutAnOptimizerThereIsNoUpdate() {
     LayerSpec adam = Specs.layer(Specs.moe(4, 2, 8, ActivationFunction.RELU), 8, 6);
     LayerSpec none =

@@ -1,0 +1,75 @@
+package dev.topknot.processor.plan;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class KernelTest {
+  private static Kernel kernel(String name, Argument... arguments) {
+    return Kernel.of(name, Grid.of(3), 64, 0, arguments);
+  }
+
+  @Test
+  void refusesWhatCannotBeLaunched() {
+    assertThatThrownBy(() -> Grid.of(1, 65_536)).hasMessageContaining("1 x 65536 x 1");
+    assertThatThrownBy(() -> Grid.of(1L << 31)).isInstanceOf(ArithmeticException.class);
+    assertThatThrownBy(() -> Kernel.of("a", Grid.of(1), 33, 0)).hasMessageContaining("33 threads");
+    assertThatThrownBy(() -> Kernel.of("a", Grid.of(1), 32, Kernel.MOST_SHARED + 1))
+        .hasMessageContaining("shared");
+    Argument[] many = new Argument[25];
+    Arrays.fill(many, Argument.run());
+    assertThatThrownBy(() -> kernel("a", many)).hasMessageContaining("25 arguments");
+  }
+
+  @Test
+  void scratchOfOneNameIsTheSameMemory() {
+    CallScratch scratch =
+        CallScratch.of(
+            List.of(
+                kernel("a", Argument.scratch("x", 1), Argument.scratch("y", 257)),
+                kernel("b", Argument.scratch("y", 257), Argument.scratch("z", 4))));
+    assertThat(scratch.offsets()).containsEntry("x", 0L).containsEntry("y", 64L);
+    assertThat(scratch.offsets()).containsEntry("z", 192L);
+    assertThat(scratch.size()).isEqualTo(256);
+    assertThatThrownBy(
+            () ->
+                CallScratch.of(
+                    List.of(
+                        kernel("a", Argument.scratch("x", 1)),
+                        kernel("b", Argument.scratch("x", 2)))))
+        .hasMessageContaining("scratch x of 1 bytes is 2 bytes in b");
+  }
+
+  @Test
+  void neighboursThatRepeatAreOneLoop() {
+    Kernel once = kernel("once");
+    Kernel product = kernel("product", Argument.step(4, -1)).repeated(5);
+    Kernel cell = kernel("cell").repeated(5);
+    List<KernelLoop> loops = KernelLoop.of(List.of(once, once, product, cell, once));
+    assertThat(loops).extracting(KernelLoop::times).containsExactly(1, 1, 5, 1);
+    assertThat(loops.get(2).kernels()).containsExactly(product, cell);
+    assertThat(loops.get(2).step()).contains(new Argument.Step(4, -1));
+    Kernel other = kernel("other", Argument.step(0, 1)).repeated(5);
+    assertThatThrownBy(() -> KernelLoop.of(List.of(product, other)))
+        .hasMessageContaining("count differently");
+  }
+
+  @Test
+  void everyCallHasKernelsWhoseArgumentsAreItsOperands() {
+    Plan plan = Planner.plan(Specs.newsModel());
+    assertThat(DeviceCalls.complete(plan)).isTrue();
+    for (ProgramPlan program : plan.programs()) {
+      for (Call call : DeviceCalls.all(plan, program)) {
+        for (Kernel kernel : call.kernels()) {
+          kernel.arguments().stream()
+              .filter(Argument.OperandOfCall.class::isInstance)
+              .map(it -> ((Argument.OperandOfCall) it).index())
+              .forEach(index -> assertThat(index).isBetween(0, call.operands().size() - 1));
+        }
+      }
+    }
+  }
+}
