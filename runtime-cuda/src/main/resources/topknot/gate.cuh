@@ -27,6 +27,9 @@
 
 enum Gating { NOISY_TOP_K, TOP_K, SOFTMAX_TOP_K };
 
+/** In fp32 also where experts are not: a choice must not depend on how they are rounded. */
+using GateTile = Fp32Tile<64, 64, 16, 4, 4>;
+
 /** Tokens that a thread adds up, and threads of its block. */
 constexpr int GATE_TOKENS = 64, GATE_THREADS = 128;
 
@@ -56,25 +59,25 @@ TOPKNOT_DEVICE float normalDensity(float z) { return 0.39894228040143268f * expf
 // ---- Forward -----------------------------------------------------------------------------------
 
 /**
- * logits = x W^T, or zeros. Grid: (TOKENS / Tile::M, EXPERTS / Tile::N), rounded up; shared:
- * Tile::SHARED_BYTES, as for all products.
+ * logits = x W^T, or zeros. Grid: (TOKENS / 64, EXPERTS / 64), rounded up; shared:
+ * GateTile::SHARED_BYTES, as for all products.
  */
 template <class S>
 TOPKNOT_DEVICE void gateLogits(const Run* run, const float* x, const float* weights, float* logits,
                                bool zero) {
-  const int row = static_cast<int>(blockIdx.x) * Tile::M;
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const int row = static_cast<int>(blockIdx.x) * GateTile::M;
+  const int column = static_cast<int>(blockIdx.y) * GateTile::N;
   const int valid = run->valid;
   if (row >= valid) {
     return;
   }
-  Tile::Sums sums;
+  GateTile::Sums sums;
   if (!zero) {
-    Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::WIDTH>{x}, valid),
+    GateTile::multiply(sharedMemory<float>(), alongColumns(Rows<S::WIDTH>{x}, valid),
                    alongColumns(Rows<S::WIDTH>{weights}, S::EXPERTS), row, column, S::WIDTH, sums);
   }
   StoreEpilogue<S::EXPERTS> epilogue{logits, row, valid, column, false};
-  Tile::each(sums, epilogue);
+  GateTile::each(sums, epilogue);
 }
 
 /** H of the warp's token: clean + xi sigma, or clean where noise is off. */
@@ -374,44 +377,54 @@ TOPKNOT_DEVICE void plainGateRows(const Run* run, const float* clean, const int*
 }
 
 /**
- * dx += dClean W_g, and dRaw W_noise unless that is null. Grid: (TOKENS / Tile::M,
- * WIDTH / Tile::N), rounded up.
+ * dx += dClean W_g, and dRaw W_noise unless that is null. Grid: (TOKENS / GateTile::M,
+ * WIDTH / GateTile::N), rounded up.
  */
 template <class S>
 TOPKNOT_DEVICE void gateInput(const Run* run, const float* dClean, const float* gateWeights,
                               const float* dRaw, const float* noiseWeights, float* dx) {
-  const int row = static_cast<int>(blockIdx.x) * Tile::M;
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const int row = static_cast<int>(blockIdx.x) * GateTile::M;
+  const int column = static_cast<int>(blockIdx.y) * GateTile::N;
   const int valid = run->valid;
   if (row >= valid) {
     return;
   }
-  Tile::Sums sums;
-  Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dClean}, valid),
+  GateTile::Sums sums;
+  GateTile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dClean}, valid),
                  alongRows(Rows<S::WIDTH>{gateWeights}, S::EXPERTS), row, column, S::EXPERTS,
                  sums);
   if (dRaw != nullptr) {
-    Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dRaw}, valid),
+    GateTile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dRaw}, valid),
                    alongRows(Rows<S::WIDTH>{noiseWeights}, S::EXPERTS), row, column, S::EXPERTS,
                    sums);
   }
   StoreEpilogue<S::WIDTH> epilogue{dx, row, valid, column, true};
-  Tile::each(sums, epilogue);
+  GateTile::each(sums, epilogue);
 }
 
-/** dWeights = gradient^T x, or added to. Grid: (EXPERTS / Tile::M, WIDTH / Tile::N), rounded up. */
+/** dWeights = gradient^T x, or added to. Grid: (EXPERTS / 64, WIDTH / 64), rounded up. */
 template <class S>
 TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const float* x,
                                float* dWeights) {
-  multiplyWeight(Rows<S::EXPERTS>{gradient}, Rows<S::WIDTH>{x}, run->valid, dWeights,
-                 run->add != 0);
+  const int row = static_cast<int>(blockIdx.x) * GateTile::M;
+  const int column = static_cast<int>(blockIdx.y) * GateTile::N;
+  const int valid = run->valid;
+  const bool add = run->add != 0;
+  if (valid == 0 && add) {
+    return;
+  }
+  GateTile::Sums sums;
+  GateTile::multiply(sharedMemory<float>(), alongRows(Rows<S::EXPERTS>{gradient}, valid),
+                     alongRows(Rows<S::WIDTH>{x}, valid), row, column, valid, sums);
+  StoreEpilogue<S::WIDTH> epilogue{dWeights, row, S::EXPERTS, column, add};
+  GateTile::each(sums, epilogue);
 }
 
 // ---- Kernels -----------------------------------------------------------------------------------
 
 /** What a gate without noise does, whichever method it is. */
 #define TOPKNOT_PLAIN_FORWARD(prefix, S, AMONG)                                                  \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
   prefix##_logits(const Run* run, const float* x, const float* gateWeights, float* clean) {      \
     gateLogits<S>(run, x, gateWeights, clean, false);                                            \
   }                                                                                              \
@@ -439,7 +452,7 @@ TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const floa
   }
 
 #define TOPKNOT_NOISY_TOP_K_GATE(prefix, S)                                                      \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
   prefix##_forward_logits(const Run* run, const LayerOptions* options, const float* x,           \
                           const float* gateWeights, const float* noiseWeights, float* clean,     \
                           float* raw) {                                                          \
@@ -470,14 +483,14 @@ TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const floa
     noisyGateRows<S>(run, options, clean, raw, noisy, chosen, gates, dGates, slopes, dClean,     \
                      dRaw);                                                                      \
   }                                                                                              \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
   prefix##_backward_input(const Run* run, const LayerOptions* options, const float* dClean,      \
                           const float* gateWeights, const float* dRaw,                           \
                           const float* noiseWeights, float* dx) {                                \
     gateInput<S>(run, dClean, gateWeights, options->noise != 0 ? dRaw : nullptr, noiseWeights,   \
                  dx);                                                                            \
   }                                                                                              \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
   prefix##_backward_weight(const Run* run, const float* x, const float* dClean,                  \
                            const float* dRaw, float* dGateWeights, float* dNoiseWeights) {       \
     const bool noise = blockIdx.z == 1;                                                          \
@@ -494,12 +507,12 @@ TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const floa
                          float* dClean) {                                                        \
     plainGateRows<S, AMONG_ALL<S>>(run, clean, chosen, gates, dGates, slopes, dClean);           \
   }                                                                                              \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
   prefix##_backward_input(const Run* run, const float* dClean, const float* gateWeights,         \
                           float* dx) {                                                           \
     gateInput<S>(run, dClean, gateWeights, nullptr, nullptr, dx);                                \
   }                                                                                              \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                  \
+  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
   prefix##_backward_weight(const Run* run, const float* x, const float* dClean,                  \
                            float* dGateWeights) {                                                \
     gateWeight<S>(run, dClean, x, dGateWeights);                                                 \
