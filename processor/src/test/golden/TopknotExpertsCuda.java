@@ -214,13 +214,7 @@ final class TopknotExpertsCuda extends CudaMoE {
 
     private final long w2;
 
-    private final long gathered;
-
     private final long hidden;
-
-    private final long gatheredAgain;
-
-    private final long gatheredDy;
 
     private final long dHidden;
 
@@ -268,10 +262,7 @@ final class TopknotExpertsCuda extends CudaMoE {
       dRaw = context.workspace().at(40_960L);
       w1 = context.parameters().at(16_384L);
       w2 = context.parameters().at(2_113_536L);
-      gathered = context.workspace().at(655_360L);
       hidden = context.workspace().at(0L);
-      gatheredAgain = context.workspace().at(1_310_720L);
-      gatheredDy = context.workspace().at(1_638_400L);
       dHidden = context.workspace().at(655_360L);
       w1Gradient = context.gradients().at(16_384L);
       w2Gradient = context.gradients().at(2_113_536L);
@@ -406,8 +397,6 @@ final class TopknotExpertsCuda extends CudaMoE {
 
     private final long w2;
 
-    private final long gathered;
-
     private final long hidden;
 
     private final long partialsScratch;
@@ -415,8 +404,6 @@ final class TopknotExpertsCuda extends CudaMoE {
     private final long countsScratch;
 
     private final long totalsScratch640;
-
-    private final long options;
 
     EvaluateLayer(CudaContext context) {
       chosen = context.workspace().at(40_960L);
@@ -431,12 +418,11 @@ final class TopknotExpertsCuda extends CudaMoE {
       gateWeights = context.parameters().at(0L);
       w1 = context.parameters().at(16_384L);
       w2 = context.parameters().at(2_113_536L);
-      gathered = context.workspace().at(655_360L);
       hidden = context.workspace().at(0L);
       partialsScratch = context.scratch().at(0L);
       countsScratch = context.scratch().at(0L);
       totalsScratch640 = context.scratch().at(640L);
-      options = context.options("", 0.1, 0.1, 0.01, 0.0);
+      context.options("", 0.1, 0.1, 0.01, 0.0);
     }
 
     void forward(Launches launches) {

@@ -430,13 +430,7 @@ final class TopknotModelCuda extends CudaModel {
 
     private final long w2;
 
-    private final long gathered;
-
     private final long hidden;
-
-    private final long gatheredAgain;
-
-    private final long gatheredDy;
 
     private final long dHidden;
 
@@ -490,10 +484,7 @@ final class TopknotModelCuda extends CudaModel {
       dRaw = context.workspace().at(122_880L);
       w1 = context.parameters().at(1_427_968L);
       w2 = context.parameters().at(3_525_120L);
-      gathered = context.workspace().at(0L);
       hidden = context.workspace().at(6_400_000L);
-      gatheredAgain = context.workspace().at(655_360L);
-      gatheredDy = context.workspace().at(983_040L);
       dHidden = context.workspace().at(0L);
       w1Gradient = context.gradients().at(1_427_968L);
       w2Gradient = context.gradients().at(3_525_120L);
@@ -943,8 +934,6 @@ final class TopknotModelCuda extends CudaModel {
 
     private final long w2;
 
-    private final long gathered;
-
     private final long hidden;
 
     private final long partialsScratch;
@@ -971,7 +960,6 @@ final class TopknotModelCuda extends CudaModel {
       gateWeights = context.parameters().at(1_411_584L);
       w1 = context.parameters().at(1_427_968L);
       w2 = context.parameters().at(3_525_120L);
-      gathered = context.workspace().at(655_360L);
       hidden = context.workspace().at(0L);
       partialsScratch = context.scratch().at(0L);
       countsScratch = context.scratch().at(0L);
@@ -1317,8 +1305,6 @@ final class TopknotModelCuda extends CudaModel {
 
     private final long w2;
 
-    private final long gathered;
-
     private final long hidden;
 
     private final long partialsScratch;
@@ -1345,7 +1331,6 @@ final class TopknotModelCuda extends CudaModel {
       gateWeights = context.parameters().at(1_411_584L);
       w1 = context.parameters().at(1_427_968L);
       w2 = context.parameters().at(3_525_120L);
-      gathered = context.workspace().at(1_024L);
       hidden = context.workspace().at(0L);
       partialsScratch = context.scratch().at(0L);
       countsScratch = context.scratch().at(0L);

@@ -122,7 +122,7 @@ TOPKNOT_DEVICE void gateSelect(const Run* run, const LayerOptions* options, cons
   const long long at = static_cast<long long>(token) * N;
   const long long first = static_cast<long long>(token) * K;
   const float* row = clean + at;
-  if (NOISY) {
+  if constexpr (NOISY) {
     noisyLogits<S>(run, options, token, clean + at, raw + at, noisy + at);
     row = noisy + at;
   }

@@ -141,7 +141,7 @@ public final class EmulatedDriver implements Driver {
   @Override
   public synchronized void unload(long module) {
     synchronize();
-    modules.remove(module).close();
+    modules.remove(module); // the library stays: another device may have loaded it too
     kernels.values().removeIf(kernel -> kernel.module == module);
   }
 

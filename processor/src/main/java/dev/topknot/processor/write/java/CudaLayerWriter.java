@@ -12,13 +12,16 @@ import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.Constant;
 import dev.topknot.processor.plan.DeviceCalls;
+import dev.topknot.processor.plan.Kernel;
 import dev.topknot.processor.plan.LayerPlan;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.ProgramPlan;
 import dev.topknot.processor.plan.Region;
 import dev.topknot.processor.write.cuda.KernelNames;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 
@@ -67,11 +70,12 @@ final class CudaLayerWriter extends LayerWriter {
   void members(TypeSpec.Builder type) {
     MethodSpec.Builder constructor =
         MethodSpec.constructorBuilder().addParameter(RuntimeNames.CUDA_CONTEXT, "context");
+    Set<Buffer> used = used();
     layer
         .locals()
         .forEach(
             (local, buffer) -> {
-              if (buffer.region() != Region.CALL) {
+              if (buffer.region() != Region.CALL && used.contains(buffer)) {
                 type.addField(long.class, local, PRIVATE, FINAL);
                 LaunchWriter.address(
                     constructor, local, LaunchWriter.arena(buffer.region()), offset(buffer));
@@ -82,24 +86,43 @@ final class CudaLayerWriter extends LayerWriter {
           type.addField(long.class, name, PRIVATE, FINAL);
           LaunchWriter.address(constructor, name, "scratch", offset);
         });
-    if (hasOptions()) {
+    if (readsOptions()) {
       type.addField(long.class, "options", PRIVATE, FINAL);
-      options(constructor);
+      constructor.addStatement("options = $L", options());
+    } else if (layer.balance().isPresent()) {
+      constructor.addStatement("$L", options()); // says what its losses weigh
     }
     type.addMethod(constructor.build());
     steps(type, forward);
   }
 
-  /** Whether an instance may set something of the layer. */
-  private boolean hasOptions() {
-    return layer.balance().isPresent()
-        || calls()
-            .flatMap(call -> call.kernels().stream())
-            .flatMap(kernel -> kernel.arguments().stream())
-            .anyMatch(Argument.Options.class::isInstance);
+  /** The buffers that a launch or a program reads the address of. */
+  private Set<Buffer> used() {
+    Set<Buffer> used = new HashSet<>();
+    calls()
+        .forEach(
+            call -> {
+              for (Kernel kernel : call.kernels()) {
+                for (Argument argument : kernel.arguments()) {
+                  if (argument instanceof Argument.OperandOfCall operand) {
+                    used.add(call.operands().get(operand.index()).buffer());
+                  }
+                }
+              }
+            });
+    layer.forward().stream().map(Call::result).filter(it -> !it.integers()).forEach(used::add);
+    layer.balance().ifPresent(it -> used.addAll(List.of(it.importance(), it.load(), it.offsets())));
+    return used;
   }
 
-  private void options(MethodSpec.Builder constructor) {
+  private boolean readsOptions() {
+    return calls()
+        .flatMap(call -> call.kernels().stream())
+        .flatMap(kernel -> kernel.arguments().stream())
+        .anyMatch(Argument.Options.class::isInstance);
+  }
+
+  private CodeBlock options() {
     Map<String, Object> annotated = new TreeMap<>();
     calls()
         .flatMap(call -> call.op().constants().stream())
@@ -109,7 +132,7 @@ final class CudaLayerWriter extends LayerWriter {
     for (String option : OPTIONS) {
       values.add(",$W$L", annotated.getOrDefault(option, 0.0));
     }
-    constructor.addStatement("options = context.options($L)", values.build());
+    return CodeBlock.of("context.options($L)", values.build());
   }
 
   @Override
