@@ -54,6 +54,7 @@ class ImportRulesTest {
     "read,model diagnostic",
     "check,model diagnostic",
     "plan,model",
+    "write.cuda,model plan",
     "write.java,model plan",
     "write.report,model plan",
   })

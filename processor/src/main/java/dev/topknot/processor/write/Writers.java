@@ -2,9 +2,9 @@ package dev.topknot.processor.write;
 
 import dev.topknot.processor.model.SpecName;
 import dev.topknot.processor.plan.DeviceCalls;
+import dev.topknot.processor.plan.KernelNames;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.write.cuda.CuWriter;
-import dev.topknot.processor.write.cuda.KernelNames;
 import dev.topknot.processor.write.java.JavaWriter;
 import dev.topknot.processor.write.report.ReportWriter;
 import java.io.IOException;

@@ -2,6 +2,7 @@ package dev.topknot.processor.write.cuda;
 
 import dev.topknot.processor.model.SpecName;
 import dev.topknot.processor.plan.Constant;
+import dev.topknot.processor.plan.KernelNames;
 import dev.topknot.processor.plan.LayerPlan;
 import dev.topknot.processor.plan.Op;
 import dev.topknot.processor.plan.Plan;

@@ -1,2 +1,2 @@
-/** Writes the kernels of a plan: their names, and the text of {@code X.cu}. */
+/** Writes the text of {@code X.cu}: the shapes as constants, and the kernels made of them. */
 package dev.topknot.processor.write.cuda;

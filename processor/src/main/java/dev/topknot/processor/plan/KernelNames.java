@@ -1,12 +1,5 @@
-package dev.topknot.processor.write.cuda;
+package dev.topknot.processor.plan;
 
-import dev.topknot.processor.plan.Call;
-import dev.topknot.processor.plan.DeviceCalls;
-import dev.topknot.processor.plan.Kernel;
-import dev.topknot.processor.plan.Op;
-import dev.topknot.processor.plan.Plan;
-import dev.topknot.processor.plan.Program;
-import dev.topknot.processor.plan.ProgramPlan;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashSet;
