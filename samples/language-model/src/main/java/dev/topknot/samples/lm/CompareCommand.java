@@ -13,6 +13,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 @Command(
@@ -26,6 +27,13 @@ final class CompareCommand implements Callable<Integer> {
 
   @Mixin private TrainingOptions training;
   @Mixin private DeviceOptions device;
+
+  @Option(
+      names = "--model",
+      paramLabel = "NAME",
+      defaultValue = "moe",
+      description = "Which MoE model: ${COMPLETION-CANDIDATES}. Default: moe.")
+  private ModelKind kind;
 
   @Option(
       names = "--out",
@@ -44,18 +52,22 @@ final class CompareCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    if (kind == ModelKind.DENSE) {
+      throw new ParameterException(
+          spec.commandLine(), "--model=dense has nothing to be compared with; name a MoE model");
+    }
     PrintWriter console = spec.commandLine().getOut();
     Path directory = out == null ? Runs.next("compare") : out;
     Settings settings = training.over(training.defaults(BUNDLED_STEPS, null));
     Corpus corpus = TrainingOptions.read(settings, console);
     List<Outcome> outcomes = new ArrayList<>();
-    for (ModelKind kind : ModelKind.values()) {
-      try (Display display = Display.of(style, kind.toString())) {
+    for (ModelKind model : List.of(kind, ModelKind.DENSE)) {
+      try (Display display = Display.of(style, model.toString())) {
         Outcome outcome =
             new TrainingRun(
-                    settings.withModel(kind),
+                    settings.withModel(model),
                     corpus,
-                    directory.resolve(kind.toString()),
+                    directory.resolve(model.toString()),
                     training,
                     console)
                 .run(device.device(), false, display, last -> finish(directory, outcomes, last));

@@ -19,7 +19,7 @@ import dev.topknot.runtime.MoE;
 /**
  * The dense twin of {@link NewsModel}, to compare with: one feed-forward layer that does as many
  * operations for each token as four experts and their gate do together, 2 · 128 · 1088 = 4 · 2 ·
- * 128 · 256 + 2 · 128 · 64.
+ * 128 · 256 + 2 · 128 · 64; within 1.6% of {@link NewsModel32} as well.
  */
 @MoEModel(batch = 32, timesteps = 20)
 public interface DenseNewsModel extends LanguageModel {

@@ -17,6 +17,13 @@ enum ModelKind {
       return TopknotNewsModel.on(device, seed, options);
     }
   },
+  /** {@link NewsModel32}. */
+  MOE_32(NewsModel32.class) {
+    @Override
+    LanguageModel on(Device device, long seed, Options options) {
+      return TopknotNewsModel32.on(device, seed, options);
+    }
+  },
   /** {@link DenseNewsModel}. */
   DENSE(DenseNewsModel.class) {
     @Override
@@ -46,6 +53,6 @@ enum ModelKind {
 
   @Override
   public String toString() {
-    return name().toLowerCase(Locale.ROOT);
+    return name().toLowerCase(Locale.ROOT).replace('_', '-');
   }
 }
