@@ -134,13 +134,17 @@ class LmTest {
 
   @Test
   void comparesTwinsOfTheSameWork() throws IOException {
-    double moe = operations("moe");
     double dense = operations("dense");
-    assertThat(dense / moe).isBetween(0.98, 1.02);
-    Path run = folder.resolve("run");
-    assertThat(lm("compare", "--data", text, "--steps", 3, "--out", run))
-        .contains("moe", "dense", "its dense twin's");
-    assertThat(Files.readString(run.resolve("report.html"))).contains("moe and dense");
+    for (String moe : List.of("moe", "moe-32")) {
+      assertThat(dense / operations(moe)).as(moe).isBetween(0.98, 1.02);
+      Path run = folder.resolve(moe);
+      assertThat(lm("compare", "--model", moe, "--data", text, "--steps", 3, "--out", run))
+          .contains(moe, "dense", "its dense twin's");
+      assertThat(Files.readString(run.resolve("report.html"))).contains(moe + " and dense");
+    }
+    StringWriter errors = new StringWriter();
+    assertThat(run(new StringWriter(), errors, "compare", "--model", "dense")).isNotZero();
+    assertThat(errors.toString()).contains("name a MoE model");
   }
 
   private static double operations(String model) {
