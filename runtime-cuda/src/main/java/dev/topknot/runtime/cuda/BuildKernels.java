@@ -217,7 +217,7 @@ public final class BuildKernels {
       workers.shutdownNow();
     }
     out.printf(
-        "Topknot kernels under %s: %d sources, %d images built, %d up to date%n",
+        "Topknot kernels under %s: of %d sources %d images built, %d up to date%n",
         options.directory(), sources.size(), built, images.size() - built);
   }
 

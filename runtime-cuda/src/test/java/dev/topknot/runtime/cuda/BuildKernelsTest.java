@@ -141,7 +141,7 @@ class BuildKernelsTest {
     assertThat(text("demo/Model.compute_80.ptx")).isEqualTo(image(TEXT, "compute_80"));
     assertThat(load()).isEqualTo(image(TEXT, "sm_90a"));
     assertThat(said.toString(StandardCharsets.UTF_8))
-        .contains("Model.sm_90a.cubin", "1 sources, 3 images built, 0 up to date");
+        .contains("Model.sm_90a.cubin", "of 1 sources 3 images built, 0 up to date");
   }
 
   @Test

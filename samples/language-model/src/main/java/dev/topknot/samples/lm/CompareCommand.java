@@ -1,5 +1,6 @@
 package dev.topknot.samples.lm;
 
+import dev.topknot.runtime.Device;
 import dev.topknot.text.Corpus;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -45,6 +46,7 @@ final class CompareCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     PrintWriter console = spec.commandLine().getOut();
+    Device chosen = device.device();
     Path directory = out == null ? Runs.next("compare") : out;
     Settings settings = training.over(training.defaults(BUNDLED_STEPS, null));
     Corpus corpus = TrainingOptions.read(settings, console);
@@ -58,7 +60,7 @@ final class CompareCommand implements Callable<Integer> {
                     directory.resolve(kind.toString()),
                     training,
                     console)
-                .run(device.device(), false, display, last -> finish(directory, outcomes, last));
+                .run(chosen, false, display, last -> finish(directory, outcomes, last));
         if (outcome.result().stopped()) {
           return 0;
         }
