@@ -7,69 +7,137 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
-/** What the operations of a plan are called in its CUDA source; equal ones share their kernels. */
+/**
+ * What the CUDA source of a plan calls its operations and their constants. Equal operations share
+ * their kernels; the operations of a layer share a struct of constants.
+ */
 public final class KernelNames {
   private static final Pattern WORD = Pattern.compile("_*([a-zA-Z0-9])([a-zA-Z0-9]*)_*");
 
-  private final Map<Op, Instance> instances = new LinkedHashMap<>();
+  private final Map<Op, String> prefixes = new LinkedHashMap<>();
+  private final Map<Op, Struct> structs = new LinkedHashMap<>();
   private final Set<String> taken = new HashSet<>();
 
   /** Names the operations of all programs. */
   public KernelNames(Plan plan) {
+    Map<Group, List<Op>> groups = new LinkedHashMap<>();
     for (ProgramPlan program : plan.programs()) {
+      boolean generate = program.program() == Program.GENERATE;
       for (Call call : DeviceCalls.all(plan, program)) {
-        Instance instance = instances.computeIfAbsent(call.op(), op -> name(op, program.program()));
-        if (!instance.programs.contains(program.program())) {
-          instance.programs.add(program.program());
+        Op op = call.op();
+        if (!prefixes.containsKey(op)) {
+          Group group = new Group(op.layer(), op instanceof AdamOp, generate);
+          groups.computeIfAbsent(group, it -> new ArrayList<>()).add(op);
+          prefixes.put(op, unique(group.prefix() + operation(op)));
         }
       }
     }
+    Map<Group, Struct> shared = new LinkedHashMap<>();
+    groups.forEach(
+        (group, ops) -> {
+          Optional<Struct> base = Optional.ofNullable(shared.get(group.trained()));
+          Struct struct =
+              new Struct(unique(camel(group.struct())), group.generate, base, agreed(ops));
+          shared.put(group, struct);
+          ops.forEach(op -> structs.put(op, struct(op, struct)));
+        });
   }
 
   /**
-   * An operation with its shapes.
+   * Constants under a name.
    *
-   * @param struct the name of its constants: {@code BelowLstm}
-   * @param prefix of its kernels: {@code below_lstm}
-   * @param programs that use it
+   * @param generate whether they are those of generation
+   * @param base whose constants it has too, where it has no others
+   * @param constants all that were asked of it, some of them perhaps the base's
    */
-  public record Instance(String struct, String prefix, List<Program> programs) {}
+  public record Struct(
+      String name, boolean generate, Optional<Struct> base, List<Constant> constants) {
+    /** Copies the list. */
+    public Struct {
+      constants = List.copyOf(constants);
+    }
 
-  /** Each operation, in the order of first use. */
-  public Map<Op, Instance> instances() {
-    return Collections.unmodifiableMap(instances);
+    /** The constants that it does not have from its base. */
+    public List<Constant> own() {
+      List<Constant> own = new ArrayList<>(constants);
+      base.ifPresent(it -> own.removeAll(it.constants));
+      return own;
+    }
+  }
+
+  /** Operations whose constants belong together: a layer, for one token or for many. */
+  private record Group(String layer, boolean optimizer, boolean generate) {
+    Group trained() {
+      return new Group(layer, optimizer, false);
+    }
+
+    String prefix() {
+      return (generate ? "generate_" : "") + (layer.isEmpty() ? "" : snake(plain(layer)) + "_");
+    }
+
+    /** With a word that no type of the kernels' sources ends in. */
+    String struct() {
+      return prefix() + (optimizer ? "parameters" : "layer");
+    }
+  }
+
+  /** The structs of constants with the operations that take each, a base before what it is of. */
+  public Map<Struct, List<Op>> structs() {
+    return structs.keySet().stream()
+        .collect(Collectors.groupingBy(structs::get, LinkedHashMap::new, Collectors.toList()));
+  }
+
+  /** Each operation, in the order of first use, and what its kernels' names begin with. */
+  public Map<Op, String> prefixes() {
+    return Collections.unmodifiableMap(prefixes);
   }
 
   /** The name of a kernel of an operation: {@code below_lstm_forward_step}. */
   public String kernel(Op op, Kernel kernel) {
-    return instances.get(op).prefix() + "_" + kernel.name();
+    return prefixes.get(op) + "_" + kernel.name();
   }
 
-  private Instance name(Op op, Program program) {
-    String words = op.layer().isEmpty() ? "" : plain(op.layer()) + "_";
-    String generate = program == Program.GENERATE ? "generate_" : "";
-    String base =
-        (generate + snake(words) + op.template().substring("TOPKNOT_".length()))
-            .toLowerCase(Locale.ROOT);
-    String prefix = base;
-    for (int i = 2; !taken.add(prefix); i++) {
-      prefix = base + "_" + i;
+  /** The constants of operations, less those of an operation that contradicts one before it. */
+  private static List<Constant> agreed(List<Op> ops) {
+    Map<String, Constant> agreed = new LinkedHashMap<>();
+    for (Op op : ops) {
+      if (op.traits().stream().allMatch(it -> agreed.getOrDefault(it.name(), it).equals(it))) {
+        op.traits().forEach(it -> agreed.put(it.name(), it));
+      }
     }
-    String struct =
-        WORD.matcher(prefix)
-            .replaceAll(word -> word.group(1).toUpperCase(Locale.ROOT) + word.group(2));
-    // Names may differ in underscores only, which a struct's name lacks.
-    if (Character.isDigit(struct.charAt(0))) {
-      struct = "L" + struct;
-    }
-    String unique = struct;
+    return new ArrayList<>(agreed.values());
+  }
+
+  /** The struct of its layer, or one of its own where that has other values. */
+  private Struct struct(Op op, Struct layer) {
+    return layer.constants.containsAll(op.traits())
+        ? layer
+        : new Struct(
+            unique(camel(prefixes.get(op))), layer.generate, Optional.of(layer), op.traits());
+  }
+
+  private static String operation(Op op) {
+    return op.template().substring("TOPKNOT_".length()).toLowerCase(Locale.ROOT);
+  }
+
+  private String unique(String name) {
+    String unique = name;
     for (int i = 2; !taken.add(unique); i++) {
-      unique = struct + "_" + i;
+      unique = name + "_" + i;
     }
-    return new Instance(unique, prefix, new ArrayList<>());
+    return unique;
+  }
+
+  private static String camel(String words) {
+    String camel =
+        WORD.matcher(words)
+            .replaceAll(word -> word.group(1).toUpperCase(Locale.ROOT) + word.group(2));
+    return Character.isDigit(camel.charAt(0)) ? "L" + camel : camel;
   }
 
   /** Letters and digits that every C++ compiler knows, a number for others; never a first digit. */
@@ -87,7 +155,8 @@ public final class KernelNames {
     return plain.toString();
   }
 
+  /** In small letters with underscores. */
   private static String snake(String name) {
-    return name.replaceAll("(?<=[a-z0-9])(?=[A-Z])", "_");
+    return name.replaceAll("(?<=[a-z0-9])(?=[A-Z])", "_").toLowerCase(Locale.ROOT);
   }
 }

@@ -13,9 +13,9 @@ interface KernelCompiler {
   String version();
 
   /**
-   * Compiles to a cubin.
+   * Compiles to a cubin; nvcc compiles to PTX as well.
    *
-   * @param architecture such as {@code sm_90a}
+   * @param architecture such as {@code sm_90a}, or {@code compute_80} for PTX
    * @throws CudaException with what the compiler said
    */
   byte[] compile(KernelSource source, String architecture);

@@ -1,15 +1,11 @@
 package dev.topknot.runtime.cuda;
 
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HexFormat;
+import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.TreeMap;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -73,25 +69,44 @@ final class KernelLadder {
     return "sm_" + device.major() + device.minor() + (device.major() >= 9 ? "a" : "");
   }
 
-  private static Long ahead(
-      KernelSource source, Driver.Properties device, Loader loader, List<String> lacked) {
-    List<String> names = new ArrayList<>(List.of("." + architecture(device) + ".cubin"));
+  /** Whether it names PTX, which the driver compiles for what is newer, and no machine code. */
+  static boolean isPtx(String architecture) {
+    return architecture.startsWith("compute_");
+  }
+
+  /** What an image that was built ahead ends in: {@code .sm_90a.cubin}, {@code .compute_80.ptx}. */
+  static String extension(String architecture) {
+    return "." + architecture + (isPtx(architecture) ? ".ptx" : ".cubin");
+  }
+
+  /** What a device may run of what was built ahead, the best first. */
+  private static List<String> architectures(Driver.Properties device) {
+    Set<String> names = new LinkedHashSet<>(List.of(architecture(device)));
     for (int minor = device.minor(); minor >= 0; minor--) {
-      names.add(".sm_" + device.major() + minor + ".cubin");
+      names.add("sm_" + device.major() + minor);
     }
     for (int major = device.major(); major >= Probe.CAPABILITY; major--) {
       for (int minor = major == device.major() ? device.minor() : 9; minor >= 0; minor--) {
-        names.add(".compute_" + major + minor + ".ptx");
+        names.add("compute_" + major + minor);
       }
     }
+    return List.copyOf(names);
+  }
+
+  private static Long ahead(
+      KernelSource source, Driver.Properties device, Loader loader, List<String> lacked) {
+    if (source.isStale()) {
+      lacked.add("in the jar: kernels that were built of another source; build them again");
+      return null;
+    }
     List<String> refused = new ArrayList<>();
-    for (String name : names) {
+    for (String architecture : architectures(device)) {
+      String name = extension(architecture);
       Optional<byte[]> image = source.resource(name);
       if (image.isPresent()) {
         try {
           byte[] bytes = image.get();
-          return loader.load(
-              name.endsWith(".ptx") ? Arrays.copyOf(bytes, bytes.length + 1) : bytes);
+          return loader.load(isPtx(architecture) ? Arrays.copyOf(bytes, bytes.length + 1) : bytes);
         } catch (CudaException e) {
           refused.add(name + " (" + e.getMessage() + ")");
         }
@@ -135,26 +150,8 @@ final class KernelLadder {
 
   /** SHA-256 over all that the machine code depends on. */
   static String key(KernelSource source, String architecture, String compiler) {
-    try {
-      MessageDigest sha = MessageDigest.getInstance("SHA-256");
-      digest(sha, source.text());
-      for (Map.Entry<String, String> header : new TreeMap<>(source.headers()).entrySet()) {
-        digest(sha, header.getKey());
-        digest(sha, header.getValue());
-      }
-      OPTIONS.forEach(option -> digest(sha, option));
-      digest(sha, architecture);
-      digest(sha, compiler);
-      return HexFormat.of().formatHex(sha.digest());
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
-  }
-
-  /** With its length, so that nothing can move from one part to the next. */
-  private static void digest(MessageDigest sha, String part) {
-    byte[] bytes = part.getBytes(StandardCharsets.UTF_8);
-    sha.update((bytes.length + ":").getBytes(StandardCharsets.UTF_8));
-    sha.update(bytes);
+    List<String> parts = new ArrayList<>(List.of(source.digest(), architecture, compiler));
+    parts.addAll(OPTIONS);
+    return KernelSource.digest(parts);
   }
 }

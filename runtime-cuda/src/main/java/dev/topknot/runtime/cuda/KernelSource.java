@@ -4,9 +4,15 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -16,6 +22,9 @@ import java.util.regex.Pattern;
  * of it ahead.
  */
 public final class KernelSource {
+  /** Extension of the file that says of which source the images beside it were built. */
+  static final String BUILT = ".built";
+
   private static final Pattern INCLUDE =
       Pattern.compile("^\\s*#\\s*include\\s+\"(topknot/[\\w.]+)\"", Pattern.MULTILINE);
 
@@ -94,6 +103,36 @@ public final class KernelSource {
       return in == null ? Optional.empty() : Optional.of(in.readAllBytes());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /** SHA-256 of source and headers, in hexadecimal. */
+  String digest() {
+    List<String> parts = new ArrayList<>(List.of(text));
+    new TreeMap<>(headers).forEach((name, header) -> parts.addAll(List.of(name, header)));
+    return digest(parts);
+  }
+
+  /** Whether what lies beside the source was built of another one. */
+  boolean isStale() {
+    return resource(BUILT)
+        .filter(bytes -> !new String(bytes, StandardCharsets.UTF_8).strip().equals(digest()))
+        .isPresent();
+  }
+
+  /** SHA-256 of parts, in hexadecimal. */
+  static String digest(List<String> parts) {
+    try {
+      MessageDigest sha = MessageDigest.getInstance("SHA-256");
+      for (String part : parts) {
+        byte[] bytes = part.getBytes(StandardCharsets.UTF_8);
+        // With its length, so that nothing can move from one part to the next.
+        sha.update((bytes.length + ":").getBytes(StandardCharsets.UTF_8));
+        sha.update(bytes);
+      }
+      return HexFormat.of().formatHex(sha.digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
     }
   }
 }

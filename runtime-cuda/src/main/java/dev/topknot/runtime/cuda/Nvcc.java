@@ -45,8 +45,9 @@ final class Nvcc implements KernelCompiler {
           Files.createDirectories(file.getParent());
           Files.writeString(file, header.getValue());
         }
-        Path image = directory.resolve("kernels.cubin");
-        List<String> command = new ArrayList<>(List.of(find().toString(), "--cubin"));
+        Path image = directory.resolve("image");
+        String kind = KernelLadder.isPtx(architecture) ? "--ptx" : "--cubin";
+        List<String> command = new ArrayList<>(List.of(find().toString(), kind));
         command.addAll(KernelLadder.OPTIONS);
         command.addAll(List.of("-arch=" + architecture, "-I" + directory, "-o"));
         command.addAll(List.of(image.toString(), text.toString()));

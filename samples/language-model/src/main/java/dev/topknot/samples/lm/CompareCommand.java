@@ -1,5 +1,6 @@
 package dev.topknot.samples.lm;
 
+import dev.topknot.runtime.Device;
 import dev.topknot.text.Corpus;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -57,6 +58,7 @@ final class CompareCommand implements Callable<Integer> {
           spec.commandLine(), "--model=dense has nothing to be compared with; name a MoE model");
     }
     PrintWriter console = spec.commandLine().getOut();
+    Device chosen = device.device();
     Path directory = out == null ? Runs.next("compare") : out;
     Settings settings = training.over(training.defaults(BUNDLED_STEPS, null));
     Corpus corpus = TrainingOptions.read(settings, console);
@@ -70,7 +72,7 @@ final class CompareCommand implements Callable<Integer> {
                     directory.resolve(model.toString()),
                     training,
                     console)
-                .run(device.device(), false, display, last -> finish(directory, outcomes, last));
+                .run(chosen, false, display, last -> finish(directory, outcomes, last));
         if (outcome.result().stopped()) {
           return 0;
         }

@@ -1,22 +1,21 @@
 package dev.topknot.samples.lm;
 
 import dev.topknot.runtime.Device;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
 
 /** Where to compute. */
 final class DeviceOptions {
-  /** The devices of this version. */
-  enum Kind {
-    best,
-    cpu
-  }
-
   @Option(
       names = "--device",
       paramLabel = "NAME",
       defaultValue = "best",
-      description = "${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
-  private Kind kind;
+      converter = NameConverter.class,
+      description =
+          "best, cpu, cuda or cuda:N, the GPU with that number; lm info lists them. Default:"
+              + " ${DEFAULT-VALUE}.")
+  private String name;
 
   @Option(
       names = "--threads",
@@ -26,8 +25,27 @@ final class DeviceOptions {
 
   Device device() {
     if (threads != null) {
+      if (name.startsWith("cuda")) {
+        throw new IllegalArgumentException("--threads is for the CPU, got --device " + name);
+      }
       return Device.cpu(threads);
     }
-    return kind == Kind.cpu ? Device.cpu() : Device.best();
+    return switch (name) {
+      case "best" -> Device.best();
+      case "cpu" -> Device.cpu();
+      case "cuda" -> Device.cuda(0);
+      default -> Device.cuda(Integer.parseInt(name.substring("cuda:".length())));
+    };
+  }
+
+  /** Refuses what names no device. */
+  static final class NameConverter implements ITypeConverter<String> {
+    @Override
+    public String convert(String value) {
+      if (!value.matches("best|cpu|cuda(:\\d{1,4})?")) {
+        throw new TypeConversionException("expected best, cpu, cuda or cuda:N, got " + value);
+      }
+      return value;
+    }
   }
 }

@@ -1,6 +1,7 @@
 package dev.topknot.samples.lm;
 
 import dev.topknot.runtime.NonFiniteException;
+import dev.topknot.runtime.cuda.CudaException;
 import dev.topknot.text.CorpusException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -54,6 +55,7 @@ final class Lm {
     } else if (told instanceof IOException
         || told instanceof CorpusException
         || told instanceof NonFiniteException
+        || told instanceof CudaException
         || told.getClass() == IllegalStateException.class
         || told.getClass() == IllegalArgumentException.class) {
       command.getErr().println("error: " + told.getMessage());

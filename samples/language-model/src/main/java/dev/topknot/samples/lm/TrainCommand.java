@@ -1,5 +1,6 @@
 package dev.topknot.samples.lm;
 
+import dev.topknot.runtime.Device;
 import dev.topknot.text.Corpus;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -54,6 +55,7 @@ final class TrainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    Device chosen = device.device();
     Path directory = directory();
     Settings settings =
         training.over(resume ? Settings.load(directory) : training.defaults(null, BUNDLED_MINUTES));
@@ -62,7 +64,7 @@ final class TrainCommand implements Callable<Integer> {
     Corpus corpus = TrainingOptions.read(settings, console);
     try (Display display = Display.of(style, settings.model().toString())) {
       new TrainingRun(settings, corpus, directory, training, console)
-          .run(device.device(), resume, display, TrainCommand::report);
+          .run(chosen, resume, display, TrainCommand::report);
     }
     return 0;
   }

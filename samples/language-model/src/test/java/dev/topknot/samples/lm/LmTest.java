@@ -2,11 +2,13 @@ package dev.topknot.samples.lm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.LanguageModel;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Schedule;
+import dev.topknot.runtime.cuda.Probe;
 import dev.topknot.text.Corpus;
 import dev.topknot.text.Progress;
 import dev.topknot.text.Trainer;
@@ -158,6 +160,31 @@ class LmTest {
         .isEqualTo(1);
     assertThat(errors.toString().lines().toList())
         .isEqualTo(List.of("error: " + folder.resolve("nowhere") + ": no such file or directory"));
+  }
+
+  @Test
+  void saysWhyThereIsNoGpuAndWhatToDo() {
+    Probe probe = Probe.result();
+    assertThat(lm("info")).contains("- cpu: ", "- CUDA", probe.message());
+    assumeTrue(probe.state() != Probe.State.FINE, "this machine has a GPU");
+    StringWriter errors = new StringWriter();
+    for (String device : List.of("cuda", "cuda:1")) {
+      errors.getBuffer().setLength(0);
+      assertThat(run(new StringWriter(), errors, "train", "--device", device)).isEqualTo(1);
+      assertThat(errors.toString().lines().toList())
+          .isEqualTo(List.of("error: no CUDA device: " + probe.message()));
+    }
+  }
+
+  @Test
+  void refusesWhatIsNoDevice() {
+    StringWriter errors = new StringWriter();
+    assertThat(run(new StringWriter(), errors, "train", "--device", "cuda:first")).isEqualTo(2);
+    assertThat(errors.toString()).contains("expected best, cpu, cuda or cuda:N, got cuda:first");
+    errors.getBuffer().setLength(0);
+    assertThat(run(new StringWriter(), errors, "train", "--device", "cuda", "--threads", "2"))
+        .isEqualTo(1);
+    assertThat(errors.toString()).contains("--threads is for the CPU");
   }
 
   private static double number(String pattern, String in) {
