@@ -11,6 +11,7 @@ import dev.topknot.processor.model.Declaration;
 import dev.topknot.processor.model.Declaration.Trait;
 import dev.topknot.processor.model.Mark;
 import dev.topknot.processor.model.Site;
+import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.read.Places;
@@ -28,8 +29,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import javax.annotation.processing.AbstractProcessor;
 import javax.annotation.processing.ProcessingEnvironment;
 import javax.annotation.processing.Processor;
@@ -43,23 +42,8 @@ import javax.tools.Diagnostic;
 /** Compiles Topknot's annotated interfaces. */
 @AutoService(Processor.class)
 public final class TopknotProcessor extends AbstractProcessor {
-  private static final Set<String> ANNOTATIONS =
-      Stream.of(
-              "Activation",
-              "Dense",
-              "Dropout",
-              "Embedding",
-              "Expert",
-              "Expert.Kinds",
-              "Lstm",
-              "MoELayer",
-              "MoEModel",
-              "Residual",
-              "Softmax")
-          .map(name -> "dev.topknot.dsl." + name)
-          .collect(Collectors.toUnmodifiableSet());
-
-  private static final String MODEL = "dev.topknot.dsl.MoEModel";
+  private static final String ANNOTATIONS = "dev.topknot.dsl";
+  private static final String MODEL = ANNOTATIONS + ".MoEModel";
 
   private final Report report = new Report();
   private final GeneratedNames names = new GeneratedNames();
@@ -75,9 +59,10 @@ public final class TopknotProcessor extends AbstractProcessor {
   private Reader reader;
   private Writers writers;
 
+  /** Any: the compiler does not tell of annotations within methods, nor of types without any. */
   @Override
   public Set<String> getSupportedAnnotationTypes() {
-    return ANNOTATIONS;
+    return Set.of("*");
   }
 
   @Override
@@ -162,6 +147,14 @@ public final class TopknotProcessor extends AbstractProcessor {
       return;
     }
 
+    DeviceCalls.excess(plan)
+        .ifPresent(
+            launch ->
+                report.add(
+                    Problem.CPU_ONLY,
+                    annotation(declaration).site(),
+                    declaration.name().nested(),
+                    launch));
     writers.write(plan, type);
   }
 
@@ -176,8 +169,11 @@ public final class TopknotProcessor extends AbstractProcessor {
         deferred.remove(name);
       }
     }
-    for (Element element :
-        round.getElementsAnnotatedWithAny(annotations.toArray(TypeElement[]::new))) {
+    TypeElement[] ours =
+        annotations.stream()
+            .filter(it -> MoreElements.getPackage(it).getQualifiedName().contentEquals(ANNOTATIONS))
+            .toArray(TypeElement[]::new);
+    for (Element element : round.getElementsAnnotatedWithAny(ours)) {
       types.add(
           MoreElements.isType(element)
               ? MoreElements.asType(element)

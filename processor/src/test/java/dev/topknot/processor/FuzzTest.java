@@ -27,6 +27,9 @@ class FuzzTest {
           "-1",
           "1 << 24",
           "(1 << 24) + 1",
+          "1 << 22",
+          "30_000",
+          "70_000",
           "Integer.MAX_VALUE",
           "Integer.MIN_VALUE",
           "'a'");

@@ -52,6 +52,9 @@ class PositionsTest {
         "experts = 4, k = 2, width = 4, tokens = 4, importanceLoss = /*TK019*/ 1e39",
         "experts = 4, k = 2, width = 4, tokens = 4, loadLoss = 1 /*TK019*/ / 0.0",
         "experts = 4, k = 2, width = 4, tokens = 4, noiseFloor = /*TK020*/ -1e-9",
+        "experts = 4, k = 4, width = 4, tokens = 4, loadLoss = /*TK019*/ -1",
+        "experts = 4, k = 2, width = 4, tokens = 4, gating = Gating.TOP_K, noiseFloor = /*TK020*/"
+            + " -1",
         "experts = 4, k = 2, width = 4, tokens = 4, optimizer = Optimizer.NONE"
       })
   void layers(String attributes) {
@@ -299,6 +302,36 @@ class PositionsTest {
                 @Deprecated
                 interface B extends MoE {}
               };
+
+              Object c = new Object() {
+                /*TK004*/ @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+                interface A extends MoE {}
+              };
+
+              void d() {
+                class D {
+                  /*TK004*/ @MoEModel(batch = 4, timesteps = 2)
+                  interface A extends LanguageModel {}
+                }
+              }
+            }
+            """)
+        .check();
+  }
+
+  @Test
+  void localTypesAlone() {
+    new MarkedSource(
+            """
+            class News {
+              void a() {
+                /*TK004*/ @dev.topknot.dsl.MoELayer(experts = 4, k = 2)
+                interface A extends dev.topknot.runtime.MoE {}
+                @MoELayer
+                interface B {}
+              }
+
+              @interface MoELayer {}
             }
             """)
         .check();
@@ -354,6 +387,35 @@ class PositionsTest {
             @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
             @Expert(hidden = 8)
             /*TK067*/interface Experts extends MoE, Base {}
+            """)
+        .check();
+  }
+
+  @Test
+  void whatTheRuntimeSaysOfOtherTypesIsNotGenerated() {
+    MarkedSource.of(
+            """
+            @MoEModel(batch = 8, timesteps = 20)
+            /*TK064*/interface News extends LanguageModel, Layer {
+              @Embedding(vocabulary = 100, width = 16)
+              Layer words();
+
+              void /*TK060*/ /*TK063*/ freeze(boolean frozen);
+
+              Layer /*TK060*/ /*TK063*/ layer(String name);
+
+              @Softmax(vocabulary = 100)
+              Layer next();
+            }
+
+            @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+            @Expert(hidden = 8)
+            interface Experts extends MoE {
+              @Override
+              Balance balance();
+
+              void /*TK067*/ resetState();
+            }
             """)
         .check();
   }
@@ -420,6 +482,25 @@ class PositionsTest {
               @MoELayer(experts = 4, k = /*TK012*/ 8, width = 4, tokens = 4)
               @Expert(hidden = 8)
               interface D extends MoE {}
+            }
+            """)
+        .check();
+  }
+
+  @Test
+  void suppressionsThatTheCompilerRefusesSuppressNothing() {
+    MarkedSource.of(
+            """
+            class News {
+              @SuppressWarnings(NoSuch.WARNING)
+              @MoELayer(experts = 4, k = /*TK031*/ 1, width = 4, tokens = 4)
+              @Expert(hidden = /*TK014*/ 0)
+              interface A extends MoE {}
+
+              @SuppressWarnings({NoSuch.WARNING, "TK031"})
+              @MoELayer(experts = 4, k = 1, width = 4, tokens = 4)
+              @Expert(hidden = 8)
+              interface B extends MoE {}
             }
             """)
         .check();

@@ -82,7 +82,9 @@ final class GateRules {
   static void effectOfLosses(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
       Mark layer = moe.layer();
-      if (!moe.gated() || !layer.wrote("loadLoss") || layer.number("loadLoss").orElse(0) == 0) {
+      boolean some =
+          layer.number("loadLoss").orElse(0) != 0 && invalid(layer, "loadLoss").isEmpty();
+      if (!moe.gated() || !layer.wrote("loadLoss") || !some) {
         continue;
       }
       if (!layer.is("gating", Gating.NOISY_TOP_K)) {
@@ -97,7 +99,8 @@ final class GateRules {
   static void effectOfNoiseFloor(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
       Mark layer = moe.layer();
-      if (moe.gated() && layer.wrote("noiseFloor") && !layer.is("gating", Gating.NOISY_TOP_K)) {
+      boolean valid = layer.wrote("noiseFloor") && invalid(layer, "noiseFloor").isEmpty();
+      if (moe.gated() && valid && !layer.is("gating", Gating.NOISY_TOP_K)) {
         noEffect(layer, "noiseFloor", "only gating = NOISY_TOP_K has noise", findings);
       }
     }

@@ -136,6 +136,12 @@ public enum Problem {
       "attribute without effect",
       "{attribute} = {value} has no effect: {reason}; leave it out",
       false),
+  CPU_ONLY(
+      "TK033",
+      "too large for a GPU",
+      "{name} is compiled for the CPU only: on a GPU, {launch}, the most that CUDA launches; make"
+          + " its sizes smaller to run it there",
+      false),
 
   // Models.
   NO_LAYERS(

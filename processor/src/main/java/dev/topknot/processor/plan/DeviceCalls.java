@@ -3,6 +3,8 @@ package dev.topknot.processor.plan;
 import dev.topknot.dsl.Optimizer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * What a GPU runs: the calls of the layers, and those that the runtime makes by itself on the CPU,
@@ -53,11 +55,32 @@ public final class DeviceCalls {
     return calls;
   }
 
-  /** Whether every call of every program has kernels, so that the plan runs on a GPU. */
+  /** Whether every call of every program has kernels that can be launched: it runs on a GPU. */
   public static boolean complete(Plan plan) {
-    return plan.programs().stream()
-        .flatMap(program -> all(plan, program).stream())
-        .noneMatch(call -> call.kernels().isEmpty());
+    return calls(plan).noneMatch(call -> call.kernels().isEmpty()) && excess(plan).isEmpty();
+  }
+
+  /**
+   * What keeps a plan from running on a GPU although there are kernels: the first launch that is
+   * too large, in words.
+   */
+  public static Optional<String> excess(Plan plan) {
+    return calls(plan)
+        .flatMap(
+            call ->
+                call.kernels().stream()
+                    .flatMap(
+                        kernel ->
+                            kernel.excess().stream()
+                                .map(
+                                    it ->
+                                        "%s.%s would take %s"
+                                            .formatted(call.op().type(), kernel.name(), it))))
+        .findFirst();
+  }
+
+  private static Stream<Call> calls(Plan plan) {
+    return plan.programs().stream().flatMap(program -> all(plan, program).stream());
   }
 
   /** The scratch memory of a program's largest call, in elements. */

@@ -31,7 +31,7 @@ public record Kernel(
     if (threads < 32 || threads > 1024 || threads % 32 != 0) {
       throw new IllegalArgumentException(name + " with blocks of " + threads + " threads");
     }
-    if (sharedBytes < 0 || sharedBytes > MOST_SHARED) {
+    if (sharedBytes < 0) {
       throw new IllegalArgumentException(name + " with " + sharedBytes + " bytes shared");
     }
     if (arguments.size() > Argument.MOST) {
@@ -46,6 +46,14 @@ public record Kernel(
   public static Kernel of(
       String name, Grid grid, int threads, int sharedBytes, Argument... arguments) {
     return new Kernel(name, grid, threads, sharedBytes, List.of(arguments), 1, Optional.empty());
+  }
+
+  /** What no device could launch, in words; absent where every device from sm_80 on can. */
+  Optional<String> excess() {
+    return sharedBytes <= MOST_SHARED
+        ? grid.excess()
+        : Optional.of(
+            "%d bytes of shared memory in a block, above %d".formatted(sharedBytes, MOST_SHARED));
   }
 
   /** The same, launched this many times, such as once a time step; see {@link Argument#step}. */

@@ -121,7 +121,8 @@ final class AnnotationReader {
     };
   }
 
-  private static List<? extends AnnotationValue> elements(AnnotationValue value) {
+  /** The elements of an array; none where the compiler found an error in it. */
+  static List<? extends AnnotationValue> elements(AnnotationValue value) {
     if (value.getValue() instanceof List<?> list) {
       return list.stream()
           .filter(AnnotationValue.class::isInstance)

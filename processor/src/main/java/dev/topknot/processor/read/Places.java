@@ -1,9 +1,9 @@
 package dev.topknot.processor.read;
 
+import com.google.auto.common.MoreElements;
 import dev.topknot.processor.diagnostic.Finding;
 import dev.topknot.processor.diagnostic.Printer;
 import dev.topknot.processor.model.Site;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -62,12 +62,21 @@ public final class Places implements Printer {
   public boolean suppressed(Site site, String code) {
     Element element = known(site).map(it -> places.get(it).element()).orElse(null);
     for (; element != null; element = element.getEnclosingElement()) {
-      SuppressWarnings suppressed = element.getAnnotation(SuppressWarnings.class);
-      if (suppressed != null && Arrays.asList(suppressed.value()).contains(code)) {
+      if (suppresses(element, code)) {
         return true;
       }
     }
     return false;
+  }
+
+  /**
+   * Reads the mirror: the annotation itself would throw where the compiler finds an error in it.
+   */
+  private static boolean suppresses(Element element, String code) {
+    return MoreElements.getAnnotationMirror(element, SuppressWarnings.class).asSet().stream()
+        .flatMap(mirror -> mirror.getElementValues().values().stream())
+        .flatMap(values -> AnnotationReader.elements(values).stream())
+        .anyMatch(value -> code.equals(value.getValue()));
   }
 
   @Override

@@ -34,6 +34,7 @@ import javax.lang.model.util.Types;
 /** Reads annotated types into declarations and their values' positions into {@link Places}. */
 public final class Reader {
   private static final Set<String> COMPILED = Set.of("MoELayer", "MoEModel");
+  private static final String MODEL = "dev.topknot.dsl.MoEModel";
 
   private final Elements elements;
   private final Types types;
@@ -163,7 +164,7 @@ public final class Reader {
         MoreElements.getLocalAndInheritedMethods(type, types, elements)) {
       if (!method.getEnclosingElement().equals(type)
           && (method.getModifiers().contains(Modifier.ABSTRACT)
-              ? !runtime.declares(method)
+              ? !runtime.declares(method, isModel(type))
               : hides(method, type).isPresent())) {
         methods.add(method(type, method, site, deep));
       }
@@ -172,7 +173,11 @@ public final class Reader {
   }
 
   private Optional<String> hides(ExecutableElement method, TypeElement by) {
-    return runtime.hides(method, extendsRuntime(by, RuntimeTypes.LANGUAGE_MODEL));
+    return runtime.hides(method, isModel(by));
+  }
+
+  private static boolean isModel(TypeElement type) {
+    return MoreElements.isAnnotationPresent(type, MODEL);
   }
 
   private Method method(TypeElement type, ExecutableElement method, Site typeSite, boolean deep) {
@@ -196,7 +201,7 @@ public final class Reader {
     add(
         traits,
         MethodTrait.REDECLARES_RUNTIME,
-        marks.isEmpty() && runtime.redeclared(method, type));
+        marks.isEmpty() && runtime.redeclared(method, type, isModel(type)));
     Optional<String> hides = hides(method, type);
     add(traits, MethodTrait.HIDDEN, hides.isPresent());
     Optional<TypeElement> returned = declared(method.getReturnType());

@@ -16,13 +16,6 @@ import javax.lang.model.util.Elements;
 
 /** The methods that an annotated interface has from the runtime, and every object has. */
 final class RuntimeMethods {
-  private static final List<String> TYPES =
-      List.of(
-          RuntimeTypes.LANGUAGE_MODEL,
-          RuntimeTypes.MOE,
-          RuntimeTypes.FORWARDING_LANGUAGE_MODEL,
-          Object.class.getName());
-
   private static final String DEVICE = RuntimeTypes.PACKAGE + ".Device";
 
   /** The static methods of every entry class. */
@@ -40,29 +33,43 @@ final class RuntimeMethods {
   /** Names of methods of models and objects, with the type that users know them from. */
   private final Map<String, String> names = new LinkedHashMap<>();
 
-  /** Signatures with their return types. */
-  private final Map<String, TypeMirror> signatures = new LinkedHashMap<>();
+  /** Signatures of what a model has, with their return types. */
+  private final Map<String, TypeMirror> ofModels = new LinkedHashMap<>();
+
+  /** Signatures of what a layer has, with their return types. */
+  private final Map<String, TypeMirror> ofLayers = new LinkedHashMap<>();
 
   RuntimeMethods(Elements elements) {
     this.elements = elements;
-    for (String name : TYPES) {
-      TypeElement type = elements.getTypeElement(name);
-      if (type != null) {
-        ElementFilter.methodsIn(elements.getAllMembers(type))
-            .forEach(method -> add(method, !name.equals(RuntimeTypes.MOE)));
+    for (ExecutableElement method : members(RuntimeTypes.LANGUAGE_MODEL)) {
+      ofModels.put(Reader.signature(method), method.getReturnType());
+      name(method);
+    }
+    for (ExecutableElement method : members(RuntimeTypes.MOE)) {
+      ofLayers.put(Reader.signature(method), method.getReturnType());
+    }
+    for (ExecutableElement method : members(RuntimeTypes.FORWARDING_LANGUAGE_MODEL)) {
+      // With parameters, what generated classes use themselves is another method than a layer's.
+      boolean hidden = method.getModifiers().contains(Modifier.PROTECTED);
+      if (!hidden || method.getParameters().isEmpty()) {
+        name(method);
       }
+    }
+    for (ExecutableElement method : members(Object.class.getName())) {
+      ofModels.putIfAbsent(Reader.signature(method), method.getReturnType());
+      ofLayers.putIfAbsent(Reader.signature(method), method.getReturnType());
+      name(method);
     }
   }
 
-  private void add(ExecutableElement method, boolean ofModels) {
-    signatures.putIfAbsent(Reader.signature(method), method.getReturnType());
-    // With parameters, what generated classes use themselves is another method than a layer's.
-    boolean hidden = method.getModifiers().contains(Modifier.PROTECTED);
-    if (ofModels && (!hidden || method.getParameters().isEmpty())) {
-      names.putIfAbsent(
-          method.getSimpleName().toString(),
-          method.getEnclosingElement().getSimpleName().toString());
-    }
+  private List<ExecutableElement> members(String typeName) {
+    TypeElement type = elements.getTypeElement(typeName);
+    return type == null ? List.of() : ElementFilter.methodsIn(elements.getAllMembers(type));
+  }
+
+  private void name(ExecutableElement method) {
+    names.putIfAbsent(
+        method.getSimpleName().toString(), method.getEnclosingElement().getSimpleName().toString());
   }
 
   /** The runtime's or the language's type that has a method of this name. */
@@ -96,14 +103,26 @@ final class RuntimeMethods {
     return elements.getPackageOf(type).getQualifiedName().contentEquals(RuntimeTypes.PACKAGE);
   }
 
-  /** Whether a method comes from the runtime or from above it. */
-  boolean declares(ExecutableElement method) {
-    return signatures.containsKey(Reader.signature(method));
+  private Map<String, TypeMirror> signatures(boolean isModel) {
+    return isModel ? ofModels : ofLayers;
   }
 
-  /** Whether a method of a type says again what the runtime says, so that nothing is to be done. */
-  boolean redeclared(ExecutableElement method, TypeElement by) {
-    TypeMirror returned = signatures.get(Reader.signature(method));
+  /**
+   * Whether a method comes from the runtime or from above it.
+   *
+   * @param isModel whether it is a model's method; else a layer's
+   */
+  boolean declares(ExecutableElement method, boolean isModel) {
+    return signatures(isModel).containsKey(Reader.signature(method));
+  }
+
+  /**
+   * Whether a method of a type says again what the runtime says, so that nothing is to be done.
+   *
+   * @param isModel whether the type is a model; else a layer
+   */
+  boolean redeclared(ExecutableElement method, TypeElement by, boolean isModel) {
+    TypeMirror returned = signatures(isModel).get(Reader.signature(method));
     String again = method.getReturnType().toString();
     boolean itself =
         method.getSimpleName().contentEquals("inference") && again.equals(by.asType().toString());

@@ -11,6 +11,7 @@ import com.sun.source.tree.MemberSelectTree;
 import com.sun.source.tree.MethodTree;
 import com.sun.source.tree.ModifiersTree;
 import com.sun.source.tree.NewArrayTree;
+import com.sun.source.tree.NewClassTree;
 import com.sun.source.tree.Tree;
 import com.sun.source.util.TreePath;
 import com.sun.source.util.TreeScanner;
@@ -43,14 +44,16 @@ final class SourceTrees {
   }
 
   /**
-   * The interfaces and classes within the methods of a type that bear one of the annotations; the
-   * compiler shows them to no processor. Annotations are known by their simple names only.
+   * The interfaces and classes within the methods and the anonymous classes of a type that bear one
+   * of the annotations; the compiler shows them to no processor. Imported annotations are known by
+   * their simple names only.
    */
   List<Local> locals(Element type, Set<String> annotations) {
     TreePath path = trees.getPath(type);
-    if (path == null || !usesTopknot(path.getCompilationUnit())) {
+    if (path == null) {
       return List.of();
     }
+    boolean imported = importsTopknot(path.getCompilationUnit());
     List<Local> found = new ArrayList<>();
     new TreeScanner<Void, Boolean>() {
       @Override
@@ -58,10 +61,16 @@ final class SourceTrees {
         if (local) {
           node.getModifiers().getAnnotations().stream()
               .filter(it -> annotations.contains(simpleName(it.getAnnotationType())))
+              .filter(it -> imported || isTopknot(it.getAnnotationType()))
               .findFirst()
               .ifPresent(it -> found.add(local(node, it, path.getCompilationUnit())));
         }
-        return super.visitClass(node, false);
+        return super.visitClass(node, local);
+      }
+
+      @Override
+      public Void visitNewClass(NewClassTree node, Boolean local) {
+        return super.visitNewClass(node, true);
       }
 
       @Override
@@ -78,9 +87,12 @@ final class SourceTrees {
         (kind, message) -> trees.printMessage(kind, message, annotation, unit));
   }
 
-  private static boolean usesTopknot(CompilationUnitTree unit) {
-    return unit.getImports().stream()
-        .anyMatch(it -> it.getQualifiedIdentifier().toString().startsWith("dev.topknot."));
+  private static boolean importsTopknot(CompilationUnitTree unit) {
+    return unit.getImports().stream().anyMatch(it -> isTopknot(it.getQualifiedIdentifier()));
+  }
+
+  private static boolean isTopknot(Tree qualifiedName) {
+    return qualifiedName.toString().startsWith("dev.topknot.");
   }
 
   /** An annotated type within a method, and how to print on its annotation. */

@@ -3,6 +3,8 @@ package dev.topknot.processor.plan;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.processor.model.MoE;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -14,14 +16,28 @@ class KernelTest {
 
   @Test
   void refusesWhatCannotBeLaunched() {
-    assertThatThrownBy(() -> Grid.of(1, 65_536)).hasMessageContaining("1 x 65536 x 1");
-    assertThatThrownBy(() -> Grid.of(1L << 31)).isInstanceOf(ArithmeticException.class);
     assertThatThrownBy(() -> Kernel.of("a", Grid.of(1), 33, 0)).hasMessageContaining("33 threads");
-    assertThatThrownBy(() -> Kernel.of("a", Grid.of(1), 32, Kernel.MOST_SHARED + 1))
-        .hasMessageContaining("shared");
     Argument[] many = new Argument[25];
     Arrays.fill(many, Argument.run());
     assertThatThrownBy(() -> kernel("a", many)).hasMessageContaining("25 arguments");
+  }
+
+  @Test
+  void whatNoDeviceLaunchesIsKnown() {
+    assertThat(Kernel.of("a", Grid.of(1L << 31), 32, 0).excess()).isPresent();
+    assertThat(Kernel.of("a", Grid.of(1, 65_536), 32, 0).excess()).isPresent();
+    assertThat(Kernel.of("a", Grid.of(1, 1, 65_536), 32, 0).excess()).isPresent();
+    assertThat(Kernel.of("a", Grid.of(1), 32, Kernel.MOST_SHARED + 1).excess()).isPresent();
+    Grid largest = Grid.of(Integer.MAX_VALUE, 65_535, 65_535);
+    assertThat(Kernel.of("a", largest, 32, Kernel.MOST_SHARED).excess()).isEmpty();
+  }
+
+  @Test
+  void aPlanThatNoDeviceLaunchesIsNotComplete() {
+    MoE many = Specs.moe(30_000, 2, 8, ActivationFunction.RELU);
+    Plan plan = Planner.plan(Specs.layer(many, 8, 4));
+    assertThat(DeviceCalls.complete(plan)).isFalse();
+    assertThat(DeviceCalls.excess(plan).orElseThrow()).contains("Dispatch", "120000 bytes");
   }
 
   @Test
