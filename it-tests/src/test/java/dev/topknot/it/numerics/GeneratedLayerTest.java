@@ -49,12 +49,12 @@ class GeneratedLayerTest {
       new LayerCase(7, 5, 40, 5, 2, 24, ActivationFunction.RELU, NOISY_TOP_K);
 
   /** Makes a layer. */
-  private interface Opener {
+  interface Opener {
     dev.topknot.runtime.MoE on(Device device, long seed);
   }
 
   /** A generated layer, what it was generated from, and the rows it is given. */
-  private record Generated(Opener opener, LayerCase c) {
+  record Generated(Opener opener, LayerCase c) {
     @Override
     public String toString() {
       return c.toString();

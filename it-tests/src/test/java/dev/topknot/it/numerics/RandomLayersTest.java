@@ -1,0 +1,159 @@
+package dev.topknot.it.numerics;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Gating;
+import dev.topknot.it.numerics.GeneratedLayerTest.Generated;
+import dev.topknot.runtime.Device;
+import dev.topknot.runtime.MoE;
+import java.io.IOException;
+import java.io.StringWriter;
+import java.lang.reflect.Method;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import javax.tools.JavaCompiler;
+import javax.tools.StandardJavaFileManager;
+import javax.tools.ToolProvider;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Layers of shapes that nobody chose, drawn from a seed, compiled here and checked as those of
+ * {@link GeneratedLayerTest}. To look further: {@code -Dtopknot.random.seed=2
+ * -Dtopknot.random.layers=200}.
+ */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class RandomLayersTest {
+  private static final long SEED = Long.getLong("topknot.random.seed", 1);
+  private static final int LAYERS = Integer.getInteger("topknot.random.layers", 16);
+
+  private final GeneratedLayerTest checks = new GeneratedLayerTest();
+  private final List<Generated> layers = new ArrayList<>();
+  private URLClassLoader loader;
+
+  @BeforeAll
+  void compile(@TempDir Path directory) throws Exception {
+    List<LayerCase> cases = draw();
+    Path file = Files.writeString(directory.resolve("Drawn.java"), source(cases));
+    compileFile(file, directory);
+    loader = new URLClassLoader(new URL[] {directory.toUri().toURL()}, getClass().getClassLoader());
+    for (int i = 0; i < cases.size(); i++) {
+      Method on = loader.loadClass("TopknotDrawn_L" + i).getMethod("on", Device.class, long.class);
+      layers.add(new Generated((device, seed) -> open(on, device, seed), cases.get(i)));
+    }
+  }
+
+  @AfterAll
+  void unload() throws IOException {
+    loader.close();
+  }
+
+  private static MoE open(Method on, Device device, long seed) {
+    try {
+      return (MoE) on.invoke(null, device, seed);
+    } catch (ReflectiveOperationException e) {
+      throw new LinkageError(e.getMessage(), e);
+    }
+  }
+
+  List<Generated> layers() {
+    return layers;
+  }
+
+  @ParameterizedTest
+  @MethodSource("layers")
+  void equalsTheReference(Generated layer) {
+    if (layer.c().experts() == 1) {
+      checks.oneExpertIsAFeedForwardLayer(layer);
+    } else {
+      checks.forwardAndBackward(layer);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("layers")
+  void sameBitsHoweverItRuns(Generated layer) {
+    checks.sameBitsHoweverItRuns(layer);
+    checks.memoryOfAnEarlierCallDoesNotShow(layer);
+  }
+
+  private static List<LayerCase> draw() {
+    Random random = new Random(SEED);
+    List<LayerCase> cases = new ArrayList<>();
+    while (cases.size() < LAYERS) {
+      int tokens = 1 + random.nextInt(70);
+      int experts = 1 + random.nextInt(random.nextInt(8) == 0 ? 300 : 20);
+      cases.add(
+          new LayerCase(
+              tokens,
+              random.nextBoolean() ? tokens : 1 + random.nextInt(tokens),
+              1 + random.nextInt(130),
+              experts,
+              random.nextInt(6) == 0
+                  ? Math.min(experts, 64)
+                  : 1 + random.nextInt(Math.min(experts, 8)),
+              1 + random.nextInt(200),
+              pick(random, ActivationFunction.values()),
+              pick(random, Gating.values())));
+    }
+    return cases;
+  }
+
+  private static <T> T pick(Random random, T[] values) {
+    return values[random.nextInt(values.length)];
+  }
+
+  private static String source(List<LayerCase> cases) {
+    StringBuilder source = new StringBuilder("import dev.topknot.dsl.*;\npublic class Drawn {\n");
+    for (int i = 0; i < cases.size(); i++) {
+      LayerCase c = cases.get(i);
+      source.append(
+          """
+            @MoELayer(experts = %d, k = %d, width = %d, tokens = %d, gating = Gating.%s,
+                importanceLoss = %s%s)
+            @Expert(hidden = %d, activation = ActivationFunction.%s)
+            public interface L%d extends dev.topknot.runtime.MoE {}
+          """
+              .formatted(
+                  c.experts(),
+                  c.k(),
+                  c.width(),
+                  c.tokens(),
+                  c.gating(),
+                  LayerCase.IMPORTANCE_LOSS,
+                  c.noisy() ? ", loadLoss = " + LayerCase.LOAD_LOSS : "",
+                  c.hidden(),
+                  c.activation(),
+                  i));
+    }
+    return source.append("}\n").toString();
+  }
+
+  private static void compileFile(Path file, Path classes) throws IOException {
+    JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
+    StringWriter messages = new StringWriter();
+    List<String> options =
+        List.of(
+            "-d",
+            classes.toString(),
+            "-classpath",
+            System.getProperty("java.class.path"),
+            "-processor",
+            "dev.topknot.processor.TopknotProcessor");
+    try (StandardJavaFileManager files = compiler.getStandardFileManager(null, null, null)) {
+      JavaCompiler.CompilationTask task =
+          compiler.getTask(messages, files, null, options, null, files.getJavaFileObjects(file));
+      assertThat(task.call()).as(messages.toString()).isTrue();
+    }
+  }
+}
