@@ -35,8 +35,13 @@ public interface Schedule {
     };
   }
 
-  /** The same with the gradient clipped to a global norm. */
+  /**
+   * The same with the gradient clipped to a global norm.
+   *
+   * @param clip largest norm, positive; +∞ for no clipping
+   */
   default Schedule withClip(double clip) {
+    Update.of(0).withClip(clip); // refuses it now, not at the first step
     return step -> at(step).withClip(clip);
   }
 }

@@ -10,8 +10,12 @@ import dev.topknot.runtime.Schedule;
 import dev.topknot.runtime.Step;
 import java.io.IOException;
 import java.nio.channels.ClosedByInterruptException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -21,6 +25,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.ToDoubleFunction;
 
 /**
  * Trains a language model on a corpus: steps, measures, evaluates, saves, resumes.
@@ -52,6 +57,7 @@ public final class Trainer implements AutoCloseable {
   /** The vocabulary in the directory of a run. */
   public static final String VOCABULARY_FILE = "vocabulary.txt";
 
+  private static final String LOCK_FILE = ".lock";
   private static final String EXTRA_POSITION = "training.position";
   private static final String EXTRA_TOKENS = "training.tokens";
   private static final String EXTRA_SECONDS = "training.seconds";
@@ -63,7 +69,7 @@ public final class Trainer implements AutoCloseable {
   private final Corpus corpus;
   private final Schedule schedule;
   private final long maxSteps;
-  private final Duration timeLimit;
+  private final double limitSeconds;
   private final long measureEvery;
   private final long evaluateEvery;
   private final long evaluationTokens;
@@ -93,7 +99,7 @@ public final class Trainer implements AutoCloseable {
     schedule = builder.schedule;
     batches = corpus.training().batches(model);
     maxSteps = Math.min(builder.steps, saturatedProduct(builder.epochs, batches.steps()));
-    timeLimit = builder.timeLimit;
+    limitSeconds = builder.limitSeconds;
     measureEvery = builder.measureEvery;
     evaluateEvery = builder.evaluateEvery;
     evaluationTokens = builder.evaluationTokens;
@@ -128,20 +134,22 @@ public final class Trainer implements AutoCloseable {
   /**
    * Trains until the steps are done, the time is over, or it is told to stop.
    *
-   * @throws IllegalStateException if it ran before, if there is nothing to resume, or if there is a
-   *     checkpoint that a new run would overwrite
-   * @throws IllegalArgumentException if the checkpoint to resume is of another text or batch shape
+   * @throws IllegalStateException if it ran before, if there is nothing to resume, if there is a
+   *     checkpoint that a new run would overwrite, or if another run trains in the directory
+   * @throws IllegalArgumentException if the checkpoint to resume is of another text or batch shape,
+   *     or does not say where training stopped
    * @throws NonFiniteException if loss or gradient is no longer finite; what was learned before
    *     that step is saved
    * @throws IOException if a file cannot be read or written
    */
+  @SuppressWarnings("try") // the lock is held, not used
   public TrainingResult run() throws IOException {
     if (started) {
       throw new IllegalStateException("this trainer ran already; build another one to go on");
     }
     started = true;
     start = System.nanoTime();
-    try {
+    try (FileChannel lock = claim()) {
       return runToTheEnd();
     } finally {
       if (interrupted) {
@@ -197,6 +205,52 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
+  /**
+   * Makes the directory and locks it until the channel closes, so that no other run overwrites what
+   * this one saves; null without a directory. The lock ends with the process, the file stays.
+   */
+  private FileChannel claim() throws IOException {
+    if (directory == null) {
+      return null;
+    }
+    Path checkpoint = directory.resolve(MODEL_FILE);
+    if (resume && !Files.exists(checkpoint)) {
+      throw new IllegalStateException("nothing to resume: there is no " + checkpoint);
+    }
+    told(); // a channel closes under an interrupted thread
+    Files.createDirectories(directory);
+    FileChannel channel =
+        FileChannel.open(
+            directory.resolve(LOCK_FILE), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+    if (!locked(channel)) {
+      channel.close();
+      throw new IllegalStateException(
+          directory + " belongs to a run that still trains: stop it, or choose another directory");
+    }
+    deleteHalfCheckpoints();
+    return channel;
+  }
+
+  /** What a process left that died while it saved: as large as a checkpoint, of use to nobody. */
+  private void deleteHalfCheckpoints() throws IOException {
+    try (DirectoryStream<Path> halves =
+        Files.newDirectoryStream(directory, "." + MODEL_FILE + ".*")) {
+      for (Path half : halves) {
+        Files.delete(half);
+      }
+    }
+  }
+
+  private static boolean locked(FileChannel channel) {
+    try {
+      return channel.tryLock() != null;
+    } catch (OverlappingFileLockException e) { // this process has it
+      return false;
+    } catch (IOException e) { // a file system without locks cannot tell
+      return true;
+    }
+  }
+
   private void prepare() throws IOException {
     if (directory == null) {
       return;
@@ -209,25 +263,39 @@ public final class Trainer implements AutoCloseable {
       throw new IllegalStateException(
           directory + " holds a checkpoint already: resume it, or choose another directory");
     }
-    Files.createDirectories(directory);
     corpus.vocabulary().save(directory.resolve(VOCABULARY_FILE));
     log.write(directory);
   }
 
   private void restore(Path checkpoint) throws IOException {
-    if (!Files.exists(checkpoint)) {
-      throw new IllegalStateException("nothing to resume: there is no " + checkpoint);
-    }
     Checkpoint saved = Checkpoint.read(checkpoint);
     Map<String, String> extra = saved.extra();
     expectSame(checkpoint, "trained on the text", extra.get(EXTRA_CORPUS), fingerprint);
     expectSame(checkpoint, "trained with batch x timesteps", extra.get(EXTRA_SHAPE), shape());
     expectSame(checkpoint, "seeded with", "" + saved.seed(), "" + model.seed());
+    long savedPosition = (long) number(checkpoint, extra, EXTRA_POSITION, Long::parseLong);
+    long savedTokens = (long) number(checkpoint, extra, EXTRA_TOKENS, Long::parseLong);
+    double savedSeconds = number(checkpoint, extra, EXTRA_SECONDS, Double::parseDouble);
     model.load(checkpoint);
-    position = Long.parseLong(extra.get(EXTRA_POSITION));
-    tokens = Long.parseLong(extra.get(EXTRA_TOKENS));
-    seconds = Double.parseDouble(extra.get(EXTRA_SECONDS));
+    position = savedPosition;
+    tokens = savedTokens;
+    seconds = savedSeconds;
     earlierSeconds = seconds;
+  }
+
+  private static double number(
+      Path checkpoint, Map<String, String> extra, String key, ToDoubleFunction<String> parse) {
+    String text = extra.getOrDefault(key, "nothing");
+    try {
+      double value = parse.applyAsDouble(text);
+      if (value >= 0 && value < Double.POSITIVE_INFINITY) {
+        return value;
+      }
+    } catch (NumberFormatException e) {
+      // said below
+    }
+    throw new IllegalArgumentException(
+        checkpoint + ": expected a number of 0 or more as its " + key + ", got " + text);
   }
 
   private static void expectSame(Path checkpoint, String what, String saved, String given) {
@@ -284,12 +352,12 @@ public final class Trainer implements AutoCloseable {
   }
 
   private boolean timeLeft() {
-    return timeLimit == null || runningSeconds() < timeLimit.toNanos() / 1e9;
+    return runningSeconds() < limitSeconds;
   }
 
   private double fraction() {
     double bySteps = maxSteps == Long.MAX_VALUE ? 0 : (double) position / maxSteps;
-    double byTime = timeLimit == null ? 0 : runningSeconds() / (timeLimit.toNanos() / 1e9);
+    double byTime = runningSeconds() / limitSeconds;
     return Math.min(1, Math.max(bySteps, byTime));
   }
 
@@ -418,7 +486,7 @@ public final class Trainer implements AutoCloseable {
     private Schedule schedule = Schedule.warmupInverseSqrt(0.002, 1000).withClip(1);
     private long epochs = 1;
     private long steps = Long.MAX_VALUE;
-    private Duration timeLimit;
+    private double limitSeconds = Double.POSITIVE_INFINITY;
     private long measureEvery = 50;
     private long evaluateEvery;
     private long evaluationTokens = Long.MAX_VALUE;
@@ -460,8 +528,10 @@ public final class Trainer implements AutoCloseable {
 
     /** Time at most, evaluating and saving included, and the training steps of a resumed part. */
     public Builder timeLimit(Duration limit) {
-      positive("time limit in ms", limit.toMillis());
-      timeLimit = limit;
+      if (limit.compareTo(Duration.ofMillis(1)) < 0) {
+        throw new IllegalArgumentException("time limit: expected at least 1 ms, got " + limit);
+      }
+      limitSeconds = limit.getSeconds() + limit.getNano() / 1e9; // toNanos ends at 292 years
       return this;
     }
 

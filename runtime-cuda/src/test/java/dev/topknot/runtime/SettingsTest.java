@@ -92,6 +92,7 @@ class SettingsTest {
     assertThat(schedule.at(999).rate()).isEqualTo(0.01, within(1e-12));
     assertThat(schedule.at(3999).rate()).isEqualTo(0.005, within(1e-12));
     assertThat(schedule.withClip(3).at(999).clip()).isEqualTo(3);
+    assertThatIllegalArgumentException().isThrownBy(() -> schedule.withClip(0));
     assertThat(Schedule.constant(0.3).at(1L << 40).rate()).isEqualTo(0.3);
     assertThatIllegalArgumentException().isThrownBy(() -> Schedule.warmupInverseSqrt(1, 0));
   }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.topknot.runtime.Checkpoint;
 import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Schedule;
 import java.io.BufferedReader;
@@ -13,11 +14,14 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class TrainerTest {
@@ -221,6 +225,53 @@ class TrainerTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "position, abc",
+    "position, -7",
+    "tokens, -1",
+    "tokens, 1e3",
+    "seconds, NaN",
+    "seconds, Infinity"
+  })
+  void refusesACheckpointWithoutAPosition(String key, String value) throws IOException {
+    Path directory = runs.resolve("run");
+    CountingModel model = model();
+    runUntil(model, directory, 5);
+    Map<String, String> extra =
+        new HashMap<>(Checkpoint.read(directory.resolve(Trainer.MODEL_FILE)).extra());
+    extra.remove("bits");
+    extra.put("training." + key, value);
+    model.save(directory.resolve(Trainer.MODEL_FILE), extra);
+    CountingModel second = model();
+    assertRefused(
+        training(second).checkpoints(directory).resume(true),
+        "expected a number of 0 or more as its training." + key + ", got " + value);
+    assertThat(second.bits()).as("nothing was loaded").isEqualTo(model().bits());
+  }
+
+  @Test
+  void refusesADirectoryInWhichAnotherRunTrains() throws IOException {
+    Path directory = runs.resolve("run");
+    CountingModel model = model();
+    TrainingListener intruder =
+        new TrainingListener() {
+          @Override
+          public void stepped(Progress progress) {
+            assertRefused(training(model()).checkpoints(directory), "a run that still trains");
+          }
+        };
+    try (Trainer trainer =
+        training(model).checkpoints(directory).steps(2).listener(intruder).build()) {
+      trainer.run();
+    }
+    Path half = Files.createFile(directory.resolve("." + Trainer.MODEL_FILE + ".dead"));
+    try (Trainer trainer = training(model()).checkpoints(directory).resume(true).build()) {
+      assertThat(trainer.run().step()).as("the lock ends with the run").isEqualTo(3 * STEPS);
+    }
+    assertThat(half).as("of a process that died while it saved").doesNotExist();
+  }
+
   @Test
   void savesWhatWasLearnedBeforeAStepThatIsNotFinite() throws IOException {
     Path directory = runs.resolve("run");
@@ -278,6 +329,14 @@ class TrainerTest {
   }
 
   @Test
+  void timeWithoutEnd() throws IOException {
+    Duration limit = Duration.ofSeconds(Long.MAX_VALUE);
+    try (Trainer trainer = training(model()).timeLimit(limit).build()) {
+      assertThat(trainer.run().step()).isEqualTo(3 * STEPS);
+    }
+  }
+
+  @Test
   void endsAfterSoManySteps() throws IOException {
     CountingModel model = model();
     try (Trainer trainer = training(model).steps(4).build()) {
@@ -290,6 +349,8 @@ class TrainerTest {
     CountingModel model = model();
     assertThatThrownBy(() -> training(model).epochs(0))
         .hasMessage("epochs: expected at least 1, got 0");
+    assertThatThrownBy(() -> training(model).timeLimit(Duration.ZERO))
+        .hasMessage("time limit: expected at least 1 ms, got PT0S");
     assertThatThrownBy(() -> training(model).resume(true).build())
         .hasMessageContaining("want a directory");
     assertThatThrownBy(() -> Trainer.of(new CountingModel(1, 1, 6, 0), corpus(0)))

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonFactoryBuilder;
 import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
@@ -98,6 +99,12 @@ public record Safetensors(
       parse(path, parser, metadata, tensors);
     } catch (CheckpointException e) {
       throw e;
+    } catch (JsonProcessingException e) {
+      throw new CheckpointException(
+          String.format(
+              "%s: its header is not JSON at character %d: %s",
+              path, e.getLocation().getColumnNr(), e.getOriginalMessage()),
+          e);
     } catch (IOException e) { // bytes in memory: the text is at fault, never the reading
       throw new CheckpointException(path + ": its header is not JSON: " + e.getMessage(), e);
     }

@@ -285,7 +285,7 @@ class CheckpointTest {
     refuses(Arrays.copyOf(good, good.length + 4), "its tensors end at byte");
     refuses(withLength(good, -1), "18446744073709551615 bytes");
     refuses(withLength(good, 1), "its header is said to have 1 bytes, expected 2 to");
-    refuses(withLength(good, length - 64), "its header is not JSON");
+    refuses(withLength(good, length - 64), "its header is not JSON at character ");
     refuses(headerOnly(" {}"), "its header does not begin with {");
     refuses(headerOnly("{}"), "it lacks words.weight of shape [5, 4]");
     refuses(headerOnly("{} 1"), "its header goes on after the object");

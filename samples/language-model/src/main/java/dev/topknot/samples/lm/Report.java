@@ -56,7 +56,8 @@ final class Report {
     summary(outcomes);
     image("Perplexity by tokens seen", () -> Charts.perplexity(outcomes));
     note(
-        "Held-out points on the way are measured on the first 20,000 held-out tokens; the figure in"
+        "What lies above twice the unigram model's perplexity, the first steps, is left out. Held-out"
+            + " points on the way are measured on the first 20,000 held-out tokens; the figure in"
             + " the table above on all of them, every end of sentence counted, full softmax, noise"
             + " and dropout off. Training perplexity is with both on.");
     for (Outcome outcome : outcomes) {

@@ -7,6 +7,7 @@ import java.io.Reader;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Properties;
 
 /**
@@ -95,7 +96,8 @@ record Settings(
     StringWriter text = new StringWriter();
     properties.store(text, null);
     Files.createDirectories(run);
-    Files.writeString(run.resolve(FILE), text.toString());
+    Path temporary = Files.writeString(run.resolve(FILE + ".tmp"), text.toString());
+    Files.move(temporary, run.resolve(FILE), StandardCopyOption.REPLACE_EXISTING);
   }
 
   private static void put(Properties properties, String name, Object value) {
@@ -112,23 +114,39 @@ record Settings(
     try (Reader in = Files.newBufferedReader(run.resolve(FILE))) {
       properties.load(in);
     }
+    try {
+      return of(properties);
+    } catch (IllegalArgumentException e) {
+      throw new IOException(run.resolve(FILE) + " is damaged: " + e.getMessage(), e);
+    }
+  }
+
+  private static Settings of(Properties properties) {
     String data = properties.getProperty("data");
     return new Settings(
-        ModelKind.valueOf(properties.getProperty("model")),
+        ModelKind.valueOf(required(properties, "model")),
         new Text(
             data == null ? null : Path.of(data),
             integer(properties, "shards"),
             integer(properties, "heldOutShards")),
-        Long.parseLong(properties.getProperty("seed")),
-        Double.parseDouble(properties.getProperty("rate")),
-        Long.parseLong(properties.getProperty("warmup")),
-        Double.parseDouble(properties.getProperty("clip")),
+        Long.parseLong(required(properties, "seed")),
+        Double.parseDouble(required(properties, "rate")),
+        Long.parseLong(required(properties, "warmup")),
+        Double.parseDouble(required(properties, "clip")),
         number(properties, "importanceLoss"),
         number(properties, "loadLoss"),
         number(properties, "dropout"),
-        Long.parseLong(properties.getProperty("epochs")),
+        Long.parseLong(required(properties, "epochs")),
         number(properties, "steps") == null ? null : Long.valueOf(properties.getProperty("steps")),
         number(properties, "minutes"));
+  }
+
+  private static String required(Properties properties, String name) {
+    String value = properties.getProperty(name);
+    if (value == null) {
+      throw new IllegalArgumentException("it has no " + name);
+    }
+    return value;
   }
 
   private static Double number(Properties properties, String name) {

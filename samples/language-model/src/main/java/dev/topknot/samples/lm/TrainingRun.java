@@ -3,6 +3,7 @@ package dev.topknot.samples.lm;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.LanguageModel;
 import dev.topknot.text.Corpus;
+import dev.topknot.text.Progress;
 import dev.topknot.text.Trainer;
 import dev.topknot.text.TrainingListener;
 import dev.topknot.text.TrainingResult;
@@ -93,15 +94,32 @@ final class TrainingRun {
     return builder.build();
   }
 
-  /** Writes the settings beside each checkpoint, so that a run that is refused changes nothing. */
+  /**
+   * Writes the settings once the first step is done, so that a run that is refused changes nothing
+   * and no checkpoint is without them; a resumed run without a step to do saves only.
+   */
   private TrainingListener keeping() {
     return new TrainingListener() {
+      private boolean kept;
+
+      @Override
+      public void stepped(Progress progress) {
+        keep();
+      }
+
       @Override
       public void saved(Path checkpoint, long step) {
-        try {
-          settings.save(directory);
-        } catch (IOException e) {
-          throw new UncheckedIOException(e);
+        keep();
+      }
+
+      private void keep() {
+        if (!kept) {
+          try {
+            settings.save(directory);
+          } catch (IOException e) {
+            throw new UncheckedIOException(e);
+          }
+          kept = true;
         }
       }
     };

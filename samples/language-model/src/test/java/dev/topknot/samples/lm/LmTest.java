@@ -112,7 +112,7 @@ class LmTest {
             2);
     assertThat(trained).contains("Held-out perplexity", "unigram model's is", "Report: " + run);
     assertThat(Files.readString(run.resolve("report.html")))
-        .contains("data:image/png;base64,")
+        .contains("data:image/png;base64,", "above twice the unigram model's perplexity")
         .doesNotContain("could not be drawn", "http://", "https://");
 
     String evaluated = lm("eval", "--run", run);
@@ -132,6 +132,23 @@ class LmTest {
     assertThat(run.resolve("run.properties"))
         .as("a run that is refused changes nothing")
         .hasContent(settings);
+
+    Files.writeString(run.resolve("run.properties"), "model=MOE\n");
+    assertThat(run(new StringWriter(), errors, "eval", "--run", run)).isEqualTo(1);
+    assertThat(errors.toString()).contains("run.properties is damaged: it has no seed");
+  }
+
+  /** Killed at its first checkpoint, a run can be resumed. */
+  @Test
+  void settingsAreThereBeforeTheFirstCheckpoint() throws IOException {
+    Path run = folder.resolve("run");
+    assertThat(lm("train", "--data", text, "--steps", 1, "--out", run)).contains("Trained 1 ");
+    assertThat(run.resolve("run.properties"))
+        .satisfies(
+            settings ->
+                assertThat(Files.getLastModifiedTime(settings))
+                    .isLessThanOrEqualTo(
+                        Files.getLastModifiedTime(run.resolve("model.safetensors"))));
   }
 
   @Test
