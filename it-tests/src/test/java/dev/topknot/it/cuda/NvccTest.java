@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -107,9 +108,15 @@ class NvccTest {
     try {
       List<Callable<Void>> checks = new ArrayList<>();
       sources.forEach(source -> checks.add(() -> check(source)));
+      List<String> failures = new ArrayList<>();
       for (Future<Void> check : two.invokeAll(checks)) {
-        check.get();
+        try {
+          check.get();
+        } catch (ExecutionException e) {
+          failures.add(String.valueOf(e.getCause()));
+        }
       }
+      assertThat(failures).isEmpty();
     } finally {
       two.shutdownNow();
     }
