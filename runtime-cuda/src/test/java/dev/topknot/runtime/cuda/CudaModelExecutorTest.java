@@ -11,6 +11,8 @@ import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Step;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -225,5 +227,52 @@ class CudaModelExecutorTest {
               "topknot.cuda.wait");
     }
     assertThat(driver.isEmpty()).isTrue();
+  }
+
+  @Test
+  void withoutMachineCodeEverythingIsGivenBack() {
+    driver.hasKernels = false;
+    assertThatExceptionOfType(CudaException.class)
+        .isThrownBy(this::open)
+        .withMessageContaining("no kernels of SumModel");
+    assertThat(driver.isEmpty()).isTrue();
+  }
+
+  @Test
+  void whenEachKernelIsWaitedForTheOneThatFailsIsNamed() throws Exception {
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1",
+                "-Dtopknot.cuda.wait=true",
+                "-cp",
+                System.getProperty("java.class.path"),
+                Waiting.class.getName())
+            .redirectErrorStream(true)
+            .start();
+    String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(process.waitFor()).as(said).isZero();
+    assertThat(said)
+        .contains(
+            "kernel backward of SumModel: waiting for the device: CUDA_ERROR_ILLEGAL_ADDRESS");
+  }
+
+  /** Another process: a step whose backward fails. */
+  static final class Waiting {
+    private Waiting() {}
+
+    public static void main(String[] arguments) {
+      FakeDriver driver = SumModel.driver();
+      driver.kernels.put(
+          "backward",
+          p -> {
+            throw new CudaException("waiting for the device: CUDA_ERROR_ILLEGAL_ADDRESS");
+          });
+      try (LanguageModel model = SumModel.on(CudaDevice.of(driver))) {
+        model.train(BATCH, UPDATE);
+      } catch (CudaException e) {
+        System.out.println(e.getMessage());
+      }
+    }
   }
 }

@@ -31,6 +31,9 @@ final class FakeDriver implements Driver {
   private long next = 1L << 40;
   int modules;
 
+  /** Whether there is machine code for it. */
+  boolean hasKernels = true;
+
   /** How many allocations, of the device and the host, are left until there is no more memory. */
   int left = Integer.MAX_VALUE;
 
@@ -125,6 +128,9 @@ final class FakeDriver implements Driver {
 
   @Override
   public long load(KernelSource source) {
+    if (!hasKernels) {
+      throw new CudaException("no kernels of " + source.spec());
+    }
     log.add("load " + source.spec());
     return ++modules;
   }
