@@ -15,6 +15,7 @@ struct Bf16Tile {
   static constexpr int M = 64, N = 64, K = 32;
   static constexpr int CHUNK = 2;
   static constexpr int THREADS = 256;
+  static constexpr int BLOCKS = 3;  // of a multiprocessor: 80 registers a thread
 
   /** Warps along a row of c, and how much of c each has, in fragments of 16 x 8. */
   static constexpr int WARPS_N = 4, FRAGMENTS_M = 2, FRAGMENTS_N = 2;

@@ -43,6 +43,9 @@ struct FfmaTile {
 
   static constexpr int THREADS = M / REG_M * LANES;
 
+  /** Of these blocks a multiprocessor has registers for: 80 a thread with 256 threads. */
+  static constexpr int BLOCKS = 3;
+
   static constexpr int STRIDE_M = M + 4, STRIDE_N = N + 4;
 
   /** Two stages of each operand, stored [K, M] and [K, N]. */

@@ -201,7 +201,7 @@ TOPKNOT_DEVICE void lstmCommit(const Run* run, const float* cells, const float* 
 }
 
 #define TOPKNOT_LSTM(prefix, S)                                                                   \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_input(const Run* run, const float* x, const float* wx, const float* bias,      \
                          float* gates) {                                                          \
     lstmInput<S>(run, x, wx, bias, gates);                                                        \
@@ -216,16 +216,16 @@ TOPKNOT_DEVICE void lstmCommit(const Run* run, const float* cells, const float* 
                          const float* dh, float* gates, float* dc, long long step) {              \
     lstmStepBackward<S>(run, wh, c0, cells, dh, gates, dc, step);                                 \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const Run* run, const float* dz, const float* wx, float* dx) {          \
     multiplyBack<S::Tile, S::INPUTS, 4 * S::UNITS>(dz, wx, dx, run->valid);                       \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_wx(const Run* run, const float* dz, const float* x, float* dWx) {             \
     multiplyWeight<S::Tile>(Rows<4 * S::UNITS>{dz}, Rows<S::INPUTS>{x}, run->valid, dWx,          \
                             run->add != 0);                                                       \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_wh(const Run* run, const float* dz, const float* h0, const float* h,          \
                        float* dWh) {                                                              \
     multiplyWeight<S::Tile>(Rows<4 * S::UNITS>{dz}, RowsBefore<S::BATCH, S::UNITS>{h0, h},        \

@@ -119,7 +119,7 @@ TOPKNOT_DEVICE void softmaxProbabilities(const Run* run, float* logits) {
 }
 
 #define TOPKNOT_SOFTMAX_LOSS(prefix, S)                                                           \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_logits(const Run* run, const float* x, const float* weight, const float* bias, \
                           float* logits) {                                                        \
     multiplyActivate<S::Tile, S::WIDTH, S::VOCABULARY, IDENTITY>(x, weight, bias, nullptr,        \
@@ -133,11 +133,11 @@ TOPKNOT_DEVICE void softmaxProbabilities(const Run* run, float* logits) {
   prefix##_probabilities_softmax(const Run* run, float* logits) {                                 \
     softmaxProbabilities<S>(run, logits);                                                         \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const Run* run, const float* dLogits, const float* weight, float* dx) { \
     multiplyBack<S::Tile, S::WIDTH, S::VOCABULARY>(dLogits, weight, dx, run->valid);              \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_weight(const Run* run, const float* dLogits, const float* x,                  \
                            float* dWeight) {                                                      \
     multiplyWeight<S::Tile>(Rows<S::VOCABULARY>{dLogits}, Rows<S::WIDTH>{x}, run->valid, dWeight, \

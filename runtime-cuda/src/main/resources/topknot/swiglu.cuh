@@ -158,46 +158,46 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
 }
 
 #define TOPKNOT_SWIGLU_FEED_FORWARD(prefix, S)                                                    \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const Run* run, const float* x, const float* w1, const float* w3,       \
                           float* u, float* v, float* hidden) {                                    \
     swigluHidden<S>(AllTokens<S>{run}, x, w1, w3, u, v, hidden);                                  \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_output(const Run* run, const float* hidden, const float* w2, float* y) {       \
     outputForward<S>(AllTokens<S>{run}, hidden, w2, y);                                           \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_hidden(const Run* run, const float* dy, const float* w2, const float* u,      \
                            const float* v, float* du, float* dv, float* hidden) {                 \
     swigluFeedForwardHidden<S>(run, dy, w2, u, v, du, dv, hidden);                                \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const Run* run, const float* du, const float* dv, const float* w1,      \
                           const float* w3, float* dx) {                                           \
     swigluInput<S>(AllTokens<S>{run}, du, dv, w1, w3, dx);                                        \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w1(const Run* run, const float* du, const float* x, float* dW1) {             \
     inWeightBackward<S>(AllTokens<S>{run}, run, du, x, dW1);                                      \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w2(const Run* run, const float* dy, const float* hidden, float* dW2) {        \
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, hidden, dW2);                                \
   }
 
 #define TOPKNOT_SWIGLU_EXPERTS(prefix, S)                                                         \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const float* x, const int* offsets, const int* rows, const float* w1,   \
                           const float* w3, float* u, float* v, float* hidden) {                   \
     swigluHidden<S>(ByExpert<S>{offsets, rows}, x, w1, w3, u, v, hidden);                         \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_output(const float* hidden, const int* offsets, const int* rows,               \
                           const float* w2, float* out) {                                          \
     outputForward<S>(ByExpert<S>{offsets, rows}, hidden, w2, out);                                \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
                            const float* gates, const float* dy, const float* w2, const float* u,  \
                            const float* v, float* du, float* dv, float* hidden, float* parts) {   \
@@ -207,17 +207,17 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
   prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
     sumGateGradients<S>(run, slots, parts, dGates);                                               \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const int* offsets, const int* rows, const float* du, const float* dv,  \
                           const float* w1, const float* w3, float* dOut) {                        \
     swigluInput<S>(ByExpert<S>{offsets, rows}, du, dv, w1, w3, dOut);                             \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const float* du,      \
                        const float* x, float* dW1) {                                              \
     inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, du, x, dW1);                             \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS)                                                                \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const float* dy,      \
                        const float* hidden, float* dW2) {                                         \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, hidden, dW2);                       \
