@@ -85,8 +85,7 @@ class NvccTest {
   /** What the plan launches a kernel with; the most of all programs. */
   private record Launch(int threads, int sharedBytes) {
     Launch max(Launch other) {
-      return new Launch(
-          Math.max(threads, other.threads), Math.max(sharedBytes, other.sharedBytes));
+      return new Launch(Math.max(threads, other.threads), Math.max(sharedBytes, other.sharedBytes));
     }
   }
 
@@ -122,7 +121,9 @@ class NvccTest {
     List<Path> sources = new ArrayList<>();
     sources.addAll(generated(classes(TopknotNewsModel.class), all ? ".*" : "NewsModel"));
     sources.addAll(
-        generated(classes(NvccTest.class), all ? ".*" : "Specs_(Model|Seven|Many|SixtyFour|Single|Rounded\\w*)"));
+        generated(
+            classes(NvccTest.class),
+            all ? ".*" : "Specs_(Model|Seven|Many|SixtyFour|Single|Rounded\\w*)"));
     sources.addAll(generated(compile("Awkward", AWKWARD), ".*"));
     if (all) {
       sources.addAll(generated(compile("LargeOnes", LARGE), ".*"));
@@ -230,8 +231,7 @@ class NvccTest {
     Map<String, Launch> launches = new TreeMap<>();
     Matcher row = TABLE.matcher(report);
     while (row.find()) {
-      Launch launch =
-          new Launch(Integer.parseInt(row.group(2)), Integer.parseInt(row.group(3)));
+      Launch launch = new Launch(Integer.parseInt(row.group(2)), Integer.parseInt(row.group(3)));
       launches.merge(row.group(1), launch, Launch::max);
     }
     assertThat(launches).as("kernels of %s", source).isNotEmpty();
