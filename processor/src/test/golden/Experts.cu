@@ -2,6 +2,8 @@
 //
 // A struct holds the constants of a layer; each macro defines the kernels of one op with
 // them. TopknotExpertsCuda launches the kernels.
+//
+// precision = FP32: a Tile is how a block multiplies matrices, all of them in fp32.
 
 #include "topknot/adam.cuh"
 #include "topknot/combine.cuh"
@@ -13,6 +15,7 @@
 
 // 64 experts, k = 4, 128 to 256 to 128, relu.
 struct Layer {
+  using Tile = Fp32Tile;
   static constexpr int TOKENS = 640, WIDTH = 128, EXPERTS = 64, K = 4, STREAM_LAYER = 0;
   static constexpr int HIDDEN = 256;
   static constexpr Activation ACTIVATION = RELU;

@@ -2,6 +2,8 @@
 //
 // A struct holds the constants of a layer; each macro defines the kernels of one op with
 // them. TopknotModelCuda launches the kernels.
+//
+// precision = FP32: a Tile is how a block multiplies matrices, all of them in fp32.
 
 #include "topknot/adam.cuh"
 #include "topknot/combine.cuh"
@@ -24,6 +26,7 @@ TOPKNOT_EMBEDDING(words_embedding, WordsLayer)
 
 // below: LSTM, 128 to 128; dropout 0.1; residual.
 struct BelowLayer {
+  using Tile = Fp32Tile;
   static constexpr int BATCH = 32, TIMESTEPS = 20, INPUTS = 128, UNITS = 128, TOKENS = 640;
   static constexpr int WIDTH = 128;
   static constexpr Activation ACTIVATION = IDENTITY;
@@ -35,6 +38,7 @@ TOPKNOT_POINTWISE(below_pointwise, BelowLayer)
 
 // experts: 64 experts, k = 4, 128 to 256 to 128, relu; then sigmoid; dropout 0.1; residual.
 struct ExpertsLayer {
+  using Tile = Fp32Tile;
   static constexpr int TOKENS = 640, WIDTH = 128, EXPERTS = 64, K = 4, STREAM_LAYER = 2;
   static constexpr int HIDDEN = 256;
   static constexpr Activation ACTIVATION = RELU;
@@ -52,6 +56,7 @@ TOPKNOT_POINTWISE(experts_pointwise, ExpertsPointwise)
 
 // above: LSTM, 128 to 128; dropout 0.1; residual.
 struct AboveLayer {
+  using Tile = Fp32Tile;
   static constexpr int BATCH = 32, TIMESTEPS = 20, INPUTS = 128, UNITS = 128, TOKENS = 640;
   static constexpr int WIDTH = 128;
   static constexpr Activation ACTIVATION = IDENTITY;
@@ -63,6 +68,7 @@ TOPKNOT_POINTWISE(above_pointwise, AboveLayer)
 
 // next: softmax over 10000 tokens.
 struct NextLayer {
+  using Tile = Fp32Tile;
   static constexpr int TOKENS = 640, WIDTH = 128, VOCABULARY = 10000;
 };
 TOPKNOT_SOFTMAX_LOSS(next_softmax_loss, NextLayer)

@@ -2,6 +2,7 @@
 package com.example;
 
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
 import dev.topknot.dsl.TopknotGenerated;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.MoE;
@@ -96,7 +97,7 @@ public final class TopknotExperts extends ForwardingMoE implements Experts {
     return new TopknotExperts(
         MoEInstance.open(
             device,
-            new MoEShape(TOKENS, WIDTH, EXPERTS, K, Optimizer.ADAM),
+            new MoEShape(TOKENS, WIDTH, EXPERTS, K, Optimizer.ADAM, Precision.FP32),
             LAYOUT,
             options,
             seed,

@@ -2,6 +2,7 @@
 package com.example;
 
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
 import dev.topknot.dsl.TopknotGenerated;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.LanguageModel;
@@ -102,7 +103,7 @@ public final class TopknotModel extends ForwardingLanguageModel implements Model
     return new TopknotModel(
         ModelInstance.open(
             device,
-            new ModelShape(BATCH, TIMESTEPS, VOCABULARY, Optimizer.ADAM),
+            new ModelShape(BATCH, TIMESTEPS, VOCABULARY, Optimizer.ADAM, Precision.FP32),
             LAYOUT,
             options,
             seed,

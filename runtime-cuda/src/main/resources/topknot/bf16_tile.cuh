@@ -15,6 +15,7 @@ struct Bf16Tile {
   static constexpr int M = 64, N = 64, K = 32;
   static constexpr int CHUNK = 2;
   static constexpr int THREADS = 256;
+  static constexpr int BLOCKS = 3;  // of a multiprocessor: 80 registers a thread
 
   /** Warps along a row of c, and how much of c each has, in fragments of 16 x 8. */
   static constexpr int WARPS_N = 4, FRAGMENTS_M = 2, FRAGMENTS_N = 2;
@@ -63,7 +64,7 @@ struct Bf16Tile {
     return static_cast<unsigned>(toBf16(low)) | static_cast<unsigned>(toBf16(high)) << 16;
   }
 
-  /** As Fp32Tile::multiply. */
+  /** As FfmaTile::multiply. */
   template <class A, class B>
   TOPKNOT_DEVICE static void multiply(float* shared, const A& a, const B& b, int firstM, int firstN,
                                       int depth, Sums& sums) {
@@ -145,7 +146,7 @@ struct Bf16Tile {
     return (warp % WARPS_N * FRAGMENTS_N + fragment) * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
   }
 
-  /** As Fp32Tile::each. */
+  /** As FfmaTile::each. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void each(Sums& sums, Epilogue& epilogue) {
 #pragma unroll
@@ -161,7 +162,7 @@ struct Bf16Tile {
     }
   }
 
-  /** As Fp32Tile::eachWithTotals: four lanes, then the warps of a row in their order. */
+  /** As FfmaTile::eachWithTotals: four lanes, then the warps of a row in their order. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void eachWithTotals(Sums& sums, Epilogue& epilogue) {
     float* parts = sharedMemory<float>();

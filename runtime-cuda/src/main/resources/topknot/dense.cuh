@@ -25,21 +25,23 @@ TOPKNOT_DEVICE void multiplySlope(const float* kept, float* dy, long long elemen
 }
 
 #define TOPKNOT_DENSE(prefix, S)                                                                  \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_output(const Run* run, const float* x, const float* weight, const float* bias, \
                           float* z, float* y) {                                                   \
-    multiplyActivate<S::INPUTS, S::UNITS, S::ACTIVATION>(x, weight, bias, z, y, run->valid);      \
+    multiplyActivate<S::Tile, S::INPUTS, S::UNITS, S::ACTIVATION>(x, weight, bias, z, y,          \
+                                                                  run->valid);                    \
   }                                                                                               \
   TOPKNOT_KERNEL(256) prefix##_backward_slope(const Run* run, const float* z, float* dy) {        \
     multiplySlope<S::ACTIVATION>(z, dy, static_cast<long long>(run->valid) * S::UNITS);           \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const Run* run, const float* dy, const float* weight, float* dx) {      \
-    multiplyBack<S::INPUTS, S::UNITS>(dy, weight, dx, run->valid);                                \
+    multiplyBack<S::Tile, S::INPUTS, S::UNITS>(dy, weight, dx, run->valid);                       \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_weight(const Run* run, const float* dy, const float* x, float* dWeight) {     \
-    multiplyWeight(Rows<S::UNITS>{dy}, Rows<S::INPUTS>{x}, run->valid, dWeight, run->add != 0);   \
+    multiplyWeight<S::Tile>(Rows<S::UNITS>{dy}, Rows<S::INPUTS>{x}, run->valid, dWeight,          \
+                            run->add != 0);                                                       \
   }                                                                                               \
   TOPKNOT_KERNEL(COLUMN_SUMS_THREADS)                                                             \
   prefix##_backward_bias(const Run* run, const float* dy, float* dBias) {                         \

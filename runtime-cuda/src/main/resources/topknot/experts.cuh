@@ -27,6 +27,7 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
                                   const float* gates, const float* dy, const float* w2,
                                   const float* hidden, float* dHidden, float* activation,
                                   float* parts) {
+  using Tile = typename S::Tile;
   const ByExpert<S> group{offsets, rows};
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
@@ -34,7 +35,7 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
     return;
   }
   const float* gate = loadGates<S>(tile, rows, slots, gates);
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   addOutputGradient<S>(group, tile, column, dy, w2, sums);
   HiddenGradient<S> epilogue{hidden,
                              dHidden,
@@ -48,17 +49,17 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
 }
 
 #define TOPKNOT_EXPERTS(prefix, S)                                                                \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const float* x, const int* offsets, const int* rows, const float* w1,   \
                           float* hidden, float* activation) {                                     \
     hiddenForward<S>(ByExpert<S>{offsets, rows}, x, w1, hidden, activation);                      \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_output(const float* activation, const int* offsets, const int* rows,           \
                           const float* w2, float* out) {                                          \
     outputForward<S>(ByExpert<S>{offsets, rows}, activation, w2, out);                            \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
                            const float* gates, const float* dy, const float* w2,                  \
                            const float* hidden, float* dHidden, float* activation,                \
@@ -69,17 +70,17 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
   prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
     sumGateGradients<S>(run, slots, parts, dGates);                                               \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const int* offsets, const int* rows, const float* dHidden,              \
                           const float* w1, float* dOut) {                                         \
     inputBackward<S>(ByExpert<S>{offsets, rows}, dHidden, w1, dOut);                              \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const float* dHidden, \
                        const float* x, float* dW1) {                                              \
     inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dHidden, x, dW1);                        \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const float* dy,      \
                        const float* activation, float* dW2) {                                     \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, activation, dW2);                   \

@@ -28,7 +28,7 @@
 enum Gating { NOISY_TOP_K, TOP_K, SOFTMAX_TOP_K };
 
 /** In fp32 also where experts are not: a choice must not depend on how they are rounded. */
-using GateTile = Fp32Tile<64, 64, 16, 4, 4>;
+using GateTile = Fp32Tile;
 
 /** Tokens that a thread adds up, and threads of its block. */
 constexpr int GATE_TOKENS = 64, GATE_THREADS = 128;

@@ -13,13 +13,14 @@
 //
 // Why it is built so. A Tile is a policy: how large a block's part of c is, how operands come to
 // shared memory, who holds which sums. A product only calls its multiply and each, so that a
-// kernel's text is the same for every policy; a source that defines TOPKNOT_BF16 before its includes
-// gets tensor cores, bf16_tile.cuh. Fp32Tile below keeps a REG_M x REG_N part of c in registers a
-// thread and prefetches the next K columns into registers while it multiplies: 2 M N K FLOPs for
-// 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N) bytes of shared memory a
-// multiply-add. Sums run over k in ascending order, whatever the grid.
+// kernel's text is the same for every policy, which the operation's struct names: S::Tile is Fp32Tile
+// or, on tensor cores, Bf16Tile of bf16_tile.cuh. FfmaTile below keeps a REG_M x REG_N part of c in
+// registers a thread and prefetches the next K columns into registers while it multiplies: 2 M N K
+// FLOPs for 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N) bytes of shared memory
+// a multiply-add. Sums run over k in ascending order, whatever the grid.
 #pragma once
 
+#include "topknot/bf16_tile.cuh"
 #include "topknot/operand.cuh"
 #include "topknot/run.cuh"
 
@@ -31,7 +32,7 @@
  * REG_N (thread % LANES) and on.
  */
 template <int TILE_M, int TILE_N, int TILE_K, int REG_M, int REG_N>
-struct Fp32Tile {
+struct FfmaTile {
   static constexpr int M = TILE_M, N = TILE_N, K = TILE_K;
 
   /** Neighbouring columns that one call of an epilogue gets. */
@@ -41,6 +42,9 @@ struct Fp32Tile {
   static constexpr int LANES = N / REG_N;
 
   static constexpr int THREADS = M / REG_M * LANES;
+
+  /** Of these blocks a multiprocessor has registers for: 80 a thread with 256 threads. */
+  static constexpr int BLOCKS = 3;
 
   static constexpr int STRIDE_M = M + 4, STRIDE_N = N + 4;
 
@@ -188,16 +192,11 @@ struct Fp32Tile {
   }
 };
 
-/** The products of layers and experts: 64 x 64 and 256 threads in either precision. */
-#ifdef TOPKNOT_BF16
-#include "topknot/bf16_tile.cuh"
-using Tile = Bf16Tile;
-#else
-using Tile = Fp32Tile<64, 64, 16, 4, 4>;
-#endif
+/** Products in fp32. */
+using Fp32Tile = FfmaTile<64, 64, 16, 4, 4>;
 
 /** Products with few rows, in which every block counts: the time steps of a recurrent layer. */
-using StepTile = Fp32Tile<32, 32, 32, 2, 4>;
+using StepTile = FfmaTile<32, 32, 32, 2, 4>;
 
 // ---- What epilogues do with memory -------------------------------------------------------------
 
@@ -320,7 +319,7 @@ struct ActivateEpilogue {
 // ---- Whole products of a grid (row tiles, column tiles) ----------------------------------------
 
 /** c [rows, OUTPUTS] = a [rows, INPUTS] times w [OUTPUTS, INPUTS] transposed, then f(c + bias). */
-template <int INPUTS, int OUTPUTS, Activation F>
+template <class Tile, int INPUTS, int OUTPUTS, Activation F>
 TOPKNOT_DEVICE void multiplyActivate(const float* a, const float* w, const float* bias, float* kept,
                                      float* y, int rows) {
   const int row = static_cast<int>(blockIdx.x) * Tile::M;
@@ -328,7 +327,7 @@ TOPKNOT_DEVICE void multiplyActivate(const float* a, const float* w, const float
   if (row >= rows) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   Tile::multiply(sharedMemory<float>(), alongColumns(Rows<INPUTS>{a}, rows),
                  alongColumns(Rows<INPUTS>{w}, OUTPUTS), row, column, INPUTS, sums);
   ActivateEpilogue<OUTPUTS, F> epilogue{bias, kept, y, row, rows, column};
@@ -336,14 +335,14 @@ TOPKNOT_DEVICE void multiplyActivate(const float* a, const float* w, const float
 }
 
 /** dx [rows, INPUTS] = dy [rows, OUTPUTS] times w [OUTPUTS, INPUTS]. */
-template <int INPUTS, int OUTPUTS>
+template <class Tile, int INPUTS, int OUTPUTS>
 TOPKNOT_DEVICE void multiplyBack(const float* dy, const float* w, float* dx, int rows) {
   const int row = static_cast<int>(blockIdx.x) * Tile::M;
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (row >= rows) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   Tile::multiply(sharedMemory<float>(), alongColumns(Rows<OUTPUTS>{dy}, rows),
                  alongRows(Rows<INPUTS>{w}, OUTPUTS), row, column, OUTPUTS, sums);
   StoreEpilogue<INPUTS> epilogue{dx, row, rows, column, false};
@@ -354,14 +353,14 @@ TOPKNOT_DEVICE void multiplyBack(const float* dy, const float* w, float* dx, int
  * dw [Out::columns, In::columns] = the sum over rows of dy^T x, or that added to it; zero where
  * there are no rows.
  */
-template <class Out, class In>
+template <class Tile, class Out, class In>
 TOPKNOT_DEVICE void multiplyWeight(Out dy, In x, int rows, float* dw, bool add) {
   const int row = static_cast<int>(blockIdx.x) * Tile::M;
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (rows == 0 && add) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   Tile::multiply(sharedMemory<float>(), alongRows(dy, rows), alongRows(x, rows), row, column, rows,
                  sums);
   StoreEpilogue<In::columns> epilogue{dw, row, Out::columns, column, add};

@@ -14,7 +14,8 @@
 // rows of Wh are interleaved by gate as they are loaded, so that a thread has all four gates of a
 // unit and its epilogue goes on to c and h without memory between. Backward, dh_t gets dz_(t+1) Wh
 // in the accumulator, and dL/dc goes from step to step in scratch [batch, units]. The gradient of Wh
-// is one product too: row r of h_(t-1) is row r - batch of h, or row r of h0.
+// is one product too: row r of h_(t-1) is row r - batch of h, or row r of h0. S::Tile is that of all
+// products but the steps', whose errors would add up: they are in fp32 always.
 //
 // FLOPs: 8 tokens units (inputs + units) forward, twice that backward. Bytes: every step reads Wh,
 // 16 units^2, which stays in the L2 cache; else 4 tokens (inputs + 10 units) forward.
@@ -58,7 +59,9 @@ TOPKNOT_DEVICE int sequences(const Run* run, long long step) {
 template <class S>
 TOPKNOT_DEVICE void lstmInput(const Run* run, const float* x, const float* wx, const float* bias,
                               float* gates) {
-  multiplyActivate<S::INPUTS, 4 * S::UNITS, IDENTITY>(x, wx, bias, nullptr, gates, run->valid);
+  using Tile = typename S::Tile;
+  multiplyActivate<Tile, S::INPUTS, 4 * S::UNITS, IDENTITY>(x, wx, bias, nullptr, gates,
+                                                            run->valid);
 }
 
 /** From the recurrent product: gates, cells and h of a step. */
@@ -198,7 +201,7 @@ TOPKNOT_DEVICE void lstmCommit(const Run* run, const float* cells, const float* 
 }
 
 #define TOPKNOT_LSTM(prefix, S)                                                                   \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_input(const Run* run, const float* x, const float* wx, const float* bias,      \
                          float* gates) {                                                          \
     lstmInput<S>(run, x, wx, bias, gates);                                                        \
@@ -213,19 +216,20 @@ TOPKNOT_DEVICE void lstmCommit(const Run* run, const float* cells, const float* 
                          const float* dh, float* gates, float* dc, long long step) {              \
     lstmStepBackward<S>(run, wh, c0, cells, dh, gates, dc, step);                                 \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const Run* run, const float* dz, const float* wx, float* dx) {          \
-    multiplyBack<S::INPUTS, 4 * S::UNITS>(dz, wx, dx, run->valid);                                \
+    multiplyBack<S::Tile, S::INPUTS, 4 * S::UNITS>(dz, wx, dx, run->valid);                       \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_wx(const Run* run, const float* dz, const float* x, float* dWx) {             \
-    multiplyWeight(Rows<4 * S::UNITS>{dz}, Rows<S::INPUTS>{x}, run->valid, dWx, run->add != 0);   \
+    multiplyWeight<S::Tile>(Rows<4 * S::UNITS>{dz}, Rows<S::INPUTS>{x}, run->valid, dWx,          \
+                            run->add != 0);                                                       \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_wh(const Run* run, const float* dz, const float* h0, const float* h,          \
                        float* dWh) {                                                              \
-    multiplyWeight(Rows<4 * S::UNITS>{dz}, RowsBefore<S::BATCH, S::UNITS>{h0, h}, run->valid,     \
-                   dWh, run->add != 0);                                                           \
+    multiplyWeight<S::Tile>(Rows<4 * S::UNITS>{dz}, RowsBefore<S::BATCH, S::UNITS>{h0, h},        \
+                            run->valid, dWh, run->add != 0);                                      \
   }                                                                                               \
   TOPKNOT_KERNEL(COLUMN_SUMS_THREADS)                                                             \
   prefix##_backward_bias(const Run* run, const float* dz, float* dBias) {                         \

@@ -24,10 +24,11 @@ struct RowTile {
   int rows;  // 0: none
 };
 
-/** All valid tokens, one expert. S has WIDTH and HIDDEN. */
+/** All valid tokens, one expert. S has Tile, WIDTH and HIDDEN. */
 template <class S>
 struct AllTokens {
   static constexpr bool GATED = false;
+  using Tile = typename S::Tile;
   const Run* run;
 
   TOPKNOT_DEVICE RowTile tile(unsigned number) const {
@@ -48,6 +49,7 @@ struct AllTokens {
 template <class S>
 struct ByExpert {
   static constexpr bool GATED = true;
+  using Tile = typename S::Tile;
   const int* offsets;  // [EXPERTS + 1]
   const int* list;     // the token of each slot
 
@@ -93,12 +95,13 @@ TOPKNOT_DEVICE const float* weightsOf(int expert, const float* weights) {
 template <class S, class Group>
 TOPKNOT_DEVICE void hiddenForward(Group group, const float* x, const float* w1, float* kept,
                                   float* y) {
+  using Tile = typename S::Tile;
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (tile.rows == 0) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   const Rows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1)};
   Tile::multiply(sharedMemory<float>(), alongColumns(group.tokens(x, tile.first), tile.rows),
                  alongColumns(weights, S::HIDDEN), 0, column, S::WIDTH, sums);
@@ -110,12 +113,13 @@ TOPKNOT_DEVICE void hiddenForward(Group group, const float* x, const float* w1, 
 /** out [slots, WIDTH] = a [slots, HIDDEN] W2^T. */
 template <class S, class Group>
 TOPKNOT_DEVICE void outputForward(Group group, const float* a, const float* w2, float* out) {
+  using Tile = typename S::Tile;
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (tile.rows == 0) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   const Rows<S::HIDDEN> rows{a + static_cast<long long>(tile.first) * S::HIDDEN};
   const Rows<S::HIDDEN> weights{weightsOf<S::WIDTH, S::HIDDEN>(tile.expert, w2)};
   Tile::multiply(sharedMemory<float>(), alongColumns(rows, tile.rows),
@@ -127,7 +131,8 @@ TOPKNOT_DEVICE void outputForward(Group group, const float* a, const float* w2, 
 /** sums += d [slots, HIDDEN] W1 for a tile of slots: the gradient of its inputs. */
 template <class S>
 TOPKNOT_DEVICE void addInputGradient(const RowTile& tile, int column, const float* d,
-                                     const float* w1, Tile::Sums& sums) {
+                                     const float* w1, typename S::Tile::Sums& sums) {
+  using Tile = typename S::Tile;
   const Rows<S::HIDDEN> rows{d + static_cast<long long>(tile.first) * S::HIDDEN};
   const Rows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1)};
   Tile::multiply(sharedMemory<float>(), alongColumns(rows, tile.rows),
@@ -137,12 +142,13 @@ TOPKNOT_DEVICE void addInputGradient(const RowTile& tile, int column, const floa
 /** dIn [slots, WIDTH] = dHidden [slots, HIDDEN] W1. */
 template <class S, class Group>
 TOPKNOT_DEVICE void inputBackward(Group group, const float* dHidden, const float* w1, float* dIn) {
+  using Tile = typename S::Tile;
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (tile.rows == 0) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   addInputGradient<S>(tile, column, dHidden, w1, sums);
   StoreEpilogue<S::WIDTH> epilogue{dIn, tile.first, tile.first + tile.rows, column, false};
   Tile::each(sums, epilogue);
@@ -153,9 +159,10 @@ template <class S, class Group>
 TOPKNOT_DEVICE void inWeightBackward(Group group, const Run* run, const float* dHidden,
                                      const float* x, float* dW1) {
   const RowTile all = group.all(blockIdx.z);
-  multiplyWeight(Rows<S::HIDDEN>{dHidden + static_cast<long long>(all.first) * S::HIDDEN},
-                 group.tokens(x, all.first), all.rows,
-                 dW1 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
+  const Rows<S::HIDDEN> rows{dHidden + static_cast<long long>(all.first) * S::HIDDEN};
+  multiplyWeight<typename S::Tile>(
+      rows, group.tokens(x, all.first), all.rows,
+      dW1 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
 }
 
 /** dW2 [experts WIDTH, HIDDEN] = dy^T a over the rows of expert blockIdx.z; a holds the gate. */
@@ -163,14 +170,16 @@ template <class S, class Group>
 TOPKNOT_DEVICE void outWeightBackward(Group group, const Run* run, const float* dy, const float* a,
                                       float* dW2) {
   const RowTile all = group.all(blockIdx.z);
-  multiplyWeight(group.tokens(dy, all.first),
-                 Rows<S::HIDDEN>{a + static_cast<long long>(all.first) * S::HIDDEN}, all.rows,
-                 dW2 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
+  const Rows<S::HIDDEN> rows{a + static_cast<long long>(all.first) * S::HIDDEN};
+  multiplyWeight<typename S::Tile>(
+      group.tokens(dy, all.first), rows, all.rows,
+      dW2 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
 }
 
 // ---- Gates -------------------------------------------------------------------------------------
 
-/** Where a block keeps the gates of its rows, behind the product's shared memory. */
+/** Shared memory of a block that keeps the gates of its rows behind what the product takes. */
+template <class Tile>
 constexpr int GATED_SHARED_BYTES = Tile::SHARED_BYTES + Tile::M * 4;
 
 /**
@@ -180,6 +189,7 @@ constexpr int GATED_SHARED_BYTES = Tile::SHARED_BYTES + Tile::M * 4;
 template <class S>
 TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int* slots,
                                 const float* gates) {
+  using Tile = typename S::Tile;
   float* shared = sharedMemory<float>() + Tile::SHARED_BYTES / 4;
   for (int i = static_cast<int>(threadIdx.x); i < tile.rows; i += Tile::THREADS) {
     const int slot = tile.first + i;
@@ -200,6 +210,7 @@ TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int*
 template <class S>
 TOPKNOT_DEVICE void sumGateGradients(const Run* run, const int* slots, const float* parts,
                                      float* dGates) {
+  using Tile = typename S::Tile;
   const long long pairs = static_cast<long long>(S::TOKENS) * S::K;
   const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
   if (pair >= static_cast<long long>(run->valid) * S::K) {
@@ -261,7 +272,9 @@ struct HiddenGradient {
 /** sums += dy [tokens, WIDTH] W2 for a tile of slots. */
 template <class S, class Group>
 TOPKNOT_DEVICE void addOutputGradient(const Group& group, const RowTile& tile, int column,
-                                      const float* dy, const float* w2, Tile::Sums& sums) {
+                                      const float* dy, const float* w2,
+                                      typename S::Tile::Sums& sums) {
+  using Tile = typename S::Tile;
   const Rows<S::HIDDEN> weights{weightsOf<S::WIDTH, S::HIDDEN>(tile.expert, w2)};
   Tile::multiply(sharedMemory<float>(), alongColumns(group.tokens(dy, tile.first), tile.rows),
                  alongRows(weights, S::WIDTH), 0, column, S::WIDTH, sums);

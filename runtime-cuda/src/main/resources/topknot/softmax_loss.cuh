@@ -119,11 +119,11 @@ TOPKNOT_DEVICE void softmaxProbabilities(const Run* run, float* logits) {
 }
 
 #define TOPKNOT_SOFTMAX_LOSS(prefix, S)                                                           \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_logits(const Run* run, const float* x, const float* weight, const float* bias, \
                           float* logits) {                                                        \
-    multiplyActivate<S::WIDTH, S::VOCABULARY, IDENTITY>(x, weight, bias, nullptr, logits,         \
-                                                        run->valid);                              \
+    multiplyActivate<S::Tile, S::WIDTH, S::VOCABULARY, IDENTITY>(x, weight, bias, nullptr,        \
+                                                                 logits, run->valid);             \
   }                                                                                               \
   TOPKNOT_KERNEL(SOFTMAX_THREADS)                                                                 \
   prefix##_forward_loss(const Run* run, const int* targets, float* logits, float* losses) {       \
@@ -133,15 +133,15 @@ TOPKNOT_DEVICE void softmaxProbabilities(const Run* run, float* logits) {
   prefix##_probabilities_softmax(const Run* run, float* logits) {                                 \
     softmaxProbabilities<S>(run, logits);                                                         \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const Run* run, const float* dLogits, const float* weight, float* dx) { \
-    multiplyBack<S::WIDTH, S::VOCABULARY>(dLogits, weight, dx, run->valid);                       \
+    multiplyBack<S::Tile, S::WIDTH, S::VOCABULARY>(dLogits, weight, dx, run->valid);              \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_weight(const Run* run, const float* dLogits, const float* x,                  \
                            float* dWeight) {                                                      \
-    multiplyWeight(Rows<S::VOCABULARY>{dLogits}, Rows<S::WIDTH>{x}, run->valid, dWeight,          \
-                   run->add != 0);                                                                \
+    multiplyWeight<S::Tile>(Rows<S::VOCABULARY>{dLogits}, Rows<S::WIDTH>{x}, run->valid, dWeight, \
+                            run->add != 0);                                                       \
   }                                                                                               \
   TOPKNOT_KERNEL(COLUMN_SUMS_THREADS)                                                             \
   prefix##_backward_bias(const Run* run, const float* dLogits, float* dBias) {                    \

@@ -43,12 +43,13 @@ struct SwigluEpilogue {
 template <class S, class Group>
 TOPKNOT_DEVICE void swigluHidden(Group group, const float* x, const float* w1, const float* w3,
                                  float* u, float* v, float* a) {
+  using Tile = typename S::Tile;
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (tile.rows == 0) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   const PairedRows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1),
                                      weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w3)};
   Tile::multiply(sharedMemory<float>(), alongColumns(group.tokens(x, tile.first), tile.rows),
@@ -105,13 +106,14 @@ template <class S>
 TOPKNOT_DEVICE void swigluFeedForwardHidden(const Run* run, const float* dy, const float* w2,
                                             const float* u, const float* v, float* du, float* dv,
                                             float* a) {
+  using Tile = typename S::Tile;
   const AllTokens<S> group{run};
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (tile.rows == 0) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   addOutputGradient<S>(group, tile, column, dy, w2, sums);
   SwigluGradient<S> epilogue{u, v, du, dv, a, nullptr, nullptr, tile.first, tile.rows, column};
   Tile::each(sums, epilogue);
@@ -123,6 +125,7 @@ TOPKNOT_DEVICE void swigluExpertsHidden(const int* offsets, const int* rows, con
                                         const float* gates, const float* dy, const float* w2,
                                         const float* u, const float* v, float* du, float* dv,
                                         float* a, float* parts) {
+  using Tile = typename S::Tile;
   const ByExpert<S> group{offsets, rows};
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
@@ -130,7 +133,7 @@ TOPKNOT_DEVICE void swigluExpertsHidden(const int* offsets, const int* rows, con
     return;
   }
   const float* gate = loadGates<S>(tile, rows, slots, gates);
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   addOutputGradient<S>(group, tile, column, dy, w2, sums);
   float* part = parts + static_cast<long long>(blockIdx.y) * S::TOKENS * S::K;
   SwigluGradient<S> epilogue{u, v, du, dv, a, gate, part, tile.first, tile.rows, column};
@@ -141,12 +144,13 @@ TOPKNOT_DEVICE void swigluExpertsHidden(const int* offsets, const int* rows, con
 template <class S, class Group>
 TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, const float* w1,
                                 const float* w3, float* dIn) {
+  using Tile = typename S::Tile;
   const RowTile tile = group.tile(blockIdx.x);
   const int column = static_cast<int>(blockIdx.y) * Tile::N;
   if (tile.rows == 0) {
     return;
   }
-  Tile::Sums sums;
+  typename Tile::Sums sums;
   addInputGradient<S>(tile, column, du, w1, sums);
   addInputGradient<S>(tile, column, dv, w3, sums);
   StoreEpilogue<S::WIDTH> epilogue{dIn, tile.first, tile.first + tile.rows, column, false};
@@ -154,46 +158,46 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
 }
 
 #define TOPKNOT_SWIGLU_FEED_FORWARD(prefix, S)                                                    \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const Run* run, const float* x, const float* w1, const float* w3,       \
                           float* u, float* v, float* hidden) {                                    \
     swigluHidden<S>(AllTokens<S>{run}, x, w1, w3, u, v, hidden);                                  \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_output(const Run* run, const float* hidden, const float* w2, float* y) {       \
     outputForward<S>(AllTokens<S>{run}, hidden, w2, y);                                           \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_hidden(const Run* run, const float* dy, const float* w2, const float* u,      \
                            const float* v, float* du, float* dv, float* hidden) {                 \
     swigluFeedForwardHidden<S>(run, dy, w2, u, v, du, dv, hidden);                                \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const Run* run, const float* du, const float* dv, const float* w1,      \
                           const float* w3, float* dx) {                                           \
     swigluInput<S>(AllTokens<S>{run}, du, dv, w1, w3, dx);                                        \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w1(const Run* run, const float* du, const float* x, float* dW1) {             \
     inWeightBackward<S>(AllTokens<S>{run}, run, du, x, dW1);                                      \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w2(const Run* run, const float* dy, const float* hidden, float* dW2) {        \
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, hidden, dW2);                                \
   }
 
 #define TOPKNOT_SWIGLU_EXPERTS(prefix, S)                                                         \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const float* x, const int* offsets, const int* rows, const float* w1,   \
                           const float* w3, float* u, float* v, float* hidden) {                   \
     swigluHidden<S>(ByExpert<S>{offsets, rows}, x, w1, w3, u, v, hidden);                         \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_output(const float* hidden, const int* offsets, const int* rows,               \
                           const float* w2, float* out) {                                          \
     outputForward<S>(ByExpert<S>{offsets, rows}, hidden, w2, out);                                \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
                            const float* gates, const float* dy, const float* w2, const float* u,  \
                            const float* v, float* du, float* dv, float* hidden, float* parts) {   \
@@ -203,17 +207,17 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
   prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
     sumGateGradients<S>(run, slots, parts, dGates);                                               \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const int* offsets, const int* rows, const float* du, const float* dv,  \
                           const float* w1, const float* w3, float* dOut) {                        \
     swigluInput<S>(ByExpert<S>{offsets, rows}, du, dv, w1, w3, dOut);                             \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const float* du,      \
                        const float* x, float* dW1) {                                              \
     inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, du, x, dW1);                             \
   }                                                                                               \
-  TOPKNOT_KERNEL(Tile::THREADS)                                                                   \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const float* dy,      \
                        const float* hidden, float* dW2) {                                         \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, hidden, dW2);                       \

@@ -48,6 +48,10 @@ public @interface MoELayer {
   /** The optimizer planned for a layer of its own; in a model, the model's holds. */
   Optimizer optimizer() default Optimizer.ADAM;
 
-  /** The arithmetic of a layer of its own; in a model, the model's holds. */
+  /**
+   * What the large products of a layer of its own round their operands to. In a model, the model's
+   * holds: on a method this has no effect, which is a warning (TK032), and on an interface it is
+   * for instances of the layer alone, not for the models that use it.
+   */
   Precision precision() default Precision.FP32;
 }

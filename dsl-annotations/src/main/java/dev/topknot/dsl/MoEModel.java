@@ -27,6 +27,9 @@ public @interface MoEModel {
   /** The optimizer planned beside the parameters. */
   Optimizer optimizer() default Optimizer.ADAM;
 
-  /** The arithmetic of the large products. */
+  /**
+   * What the large products of its layers round their operands to. It holds for Mixture-of-Experts
+   * layers too, whatever their own annotation says.
+   */
   Precision precision() default Precision.FP32;
 }

@@ -1,9 +1,25 @@
 package dev.topknot.dsl;
 
-/** The arithmetic of the large products. */
+/** What the large matrix products round their operands to. */
 public enum Precision {
-  /** 32-bit floats throughout. */
+  /** Nothing: 32-bit floats throughout. */
   FP32,
-  /** bfloat16 operands, 32-bit accumulation and master weights. */
+
+  /**
+   * bfloat16, which tensor cores of GPUs multiply: the range of a 32-bit float, 8 significant bits.
+   *
+   * <p>Rounded, to the nearest and ties to even, are the operands of every product of {@link
+   * Dense}, {@link Softmax} and {@link Expert} layers, forward and backward, and of those products
+   * of {@link Lstm} that are done for all time steps at once: of its input with weights, and the
+   * gradients of input and weights. They are rounded on their way into the product, whose sums are
+   * 32-bit floats.
+   *
+   * <p>32-bit floats remain: whatever lies in memory, so parameters (the master weights),
+   * activations, gradients, moments and checkpoints, which are as in {@link #FP32}; gates and their
+   * noise; the products within a time step of {@link Lstm}; activation functions, losses, the
+   * optimizer.
+   *
+   * <p>The CPU computes in 32-bit floats whatever the precision; the log says so.
+   */
   BF16
 }

@@ -144,7 +144,7 @@ class PositionsTest {
   void everythingAtOnce() {
     MarkedSource.of(
             """
-            @MoEModel(batch = /*TK014*/ 0, timesteps = 20, precision = Precision /*TK025*/.BF16)
+            @MoEModel(batch = /*TK014*/ 0, timesteps = 20, optimizer = Optimizer /*TK024*/.ADAM_FACTORED)
             interface News extends LanguageModel {
               @Lstm(units = /*TK014*/ -1)
               Layer below();

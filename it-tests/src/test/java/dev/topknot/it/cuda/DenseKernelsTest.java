@@ -44,6 +44,7 @@ class DenseKernelsTest {
         """
             #include "topknot/dense.cuh"
             struct S {
+              using Tile = Fp32Tile;
               static constexpr int TOKENS = %d, INPUTS = %d, UNITS = %d;
               static constexpr Activation ACTIVATION = %s;
             };
@@ -131,6 +132,7 @@ class DenseKernelsTest {
         """
             #include "topknot/feed_forward.cuh"
             struct S {
+              using Tile = Fp32Tile;
               static constexpr int TOKENS = %d, WIDTH = %d, HIDDEN = %d;
               static constexpr Activation ACTIVATION = %s;
             };
@@ -223,6 +225,7 @@ class DenseKernelsTest {
         """
             #include "topknot/softmax_loss.cuh"
             struct S {
+              using Tile = Fp32Tile;
               static constexpr int TOKENS = %d, WIDTH = %d, VOCABULARY = %d;
             };
             TOPKNOT_SOFTMAX_LOSS(op, S)

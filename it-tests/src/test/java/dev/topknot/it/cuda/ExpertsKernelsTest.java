@@ -164,6 +164,7 @@ class ExpertsKernelsTest {
         """
             #include "topknot/experts.cuh"
             struct S {
+              using Tile = Fp32Tile;
               static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d, HIDDEN = %d;
               static constexpr Activation ACTIVATION = %s;
             };
@@ -356,6 +357,7 @@ class ExpertsKernelsTest {
         """
             #include "topknot/swiglu.cuh"
             struct S {
+              using Tile = Fp32Tile;
               static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d, HIDDEN = %d;
             };
             %s(op, S)

@@ -38,7 +38,8 @@ final class Kernels {
 
   /**
    * Compiles kernels and runs a program under three schedules, with asynchronous copies landing
-   * early and late; then again with bf16 operands, which must agree with fp32 to 1% of the norm.
+   * early and late; if its struct names the tile of fp32 products, then again with that of bf16,
+   * which must agree to 1% of the norm.
    *
    * @return what it passed to {@link #result}, the same bits every time, in fp32
    */
@@ -53,16 +54,18 @@ final class Kernels {
    */
   static Map<String, float[]> everywhere(
       String source, boolean sanitize, Consumer<Kernels> program) {
-    String inBf16 = "#define TOPKNOT_BF16\n" + source;
     Map<String, float[]> exact = all(source, program);
-    Map<String, float[]> rounded = all(inBf16, program);
-    exact.forEach((name, values) -> assertNear(name, rounded.get(name), values));
     boolean all = Boolean.getBoolean("topknot.sanitize");
     if (sanitize || all) {
       sanitized(source, program);
     }
-    if (all) {
-      sanitized(inBf16, program);
+    String inBf16 = source.replace("using Tile = Fp32Tile;", "using Tile = Bf16Tile;");
+    if (!inBf16.equals(source)) {
+      Map<String, float[]> rounded = all(inBf16, program);
+      exact.forEach((name, values) -> assertNear(name, rounded.get(name), values));
+      if (all) {
+        sanitized(inBf16, program);
+      }
     }
     return exact;
   }

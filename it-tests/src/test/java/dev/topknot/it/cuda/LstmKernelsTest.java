@@ -94,6 +94,7 @@ class LstmKernelsTest {
         """
             #include "topknot/lstm.cuh"
             struct S {
+              using Tile = Fp32Tile;
               static constexpr int BATCH = %d, TIMESTEPS = %d, INPUTS = %d, UNITS = %d;
             };
             TOPKNOT_LSTM(op, S)

@@ -128,7 +128,9 @@ class NvccTest {
     List<Path> sources = new ArrayList<>();
     sources.addAll(generated(classes(TopknotNewsModel.class), all ? ".*" : "NewsModel"));
     sources.addAll(
-        generated(classes(NvccTest.class), all ? ".*" : "Specs_(Seven|Many|SixtyFour|Single.*)"));
+        generated(
+            classes(NvccTest.class),
+            all ? ".*" : "Specs_(Seven|Many|SixtyFour|Single.*|Rounded\\w*)"));
     sources.addAll(generated(compile("Awkward", AWKWARD), ".*"));
     if (all) {
       sources.addAll(generated(compile("LargeOnes", LARGE), ".*"));

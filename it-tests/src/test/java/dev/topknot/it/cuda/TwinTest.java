@@ -28,9 +28,9 @@ import org.junit.jupiter.api.io.TempDir;
 /** A twin of the sample's model on the emulated device, against the CPU device. */
 class TwinTest {
   private static final long SEED = 5;
-  private static final int TOKENS = 20;
+  static final int TOKENS = 20;
   private static final int VOCABULARY = 90;
-  private static final Update UPDATE = Update.of(0.01).withClip(1);
+  static final Update UPDATE = Update.of(0.01).withClip(1);
 
   @TempDir private Path folder;
 
@@ -48,12 +48,12 @@ class TwinTest {
     return TopknotTwin.on(device, SEED);
   }
 
-  private static Batch batch(int number, int valid) {
+  static Batch batch(int number, int valid) {
     Draw draw = new Draw(number);
     return new Batch(draw.ids(TOKENS, VOCABULARY), draw.ids(TOKENS, VOCABULARY), valid);
   }
 
-  private static List<float[]> floats(Twin model, Function<Parameter, Tensor> part) {
+  static List<float[]> floats(LanguageModel model, Function<Parameter, Tensor> part) {
     List<float[]> all = new ArrayList<>();
     for (Parameter parameter : model.parameters()) {
       Tensor tensor = part.apply(parameter);
@@ -85,7 +85,7 @@ class TwinTest {
     }
   }
 
-  private static void same(List<float[]> a, List<float[]> b) {
+  static void same(List<float[]> a, List<float[]> b) {
     for (int i = 0; i < a.size(); i++) {
       assertThat(Arrays.equals(a.get(i), b.get(i))).as("tensor %d", i).isTrue();
     }
@@ -112,7 +112,7 @@ class TwinTest {
     }
   }
 
-  private static org.assertj.core.data.Percentage relative(double part) {
+  static org.assertj.core.data.Percentage relative(double part) {
     return org.assertj.core.data.Percentage.withPercentage(100 * part);
   }
 

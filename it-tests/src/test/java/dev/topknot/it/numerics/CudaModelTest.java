@@ -1,6 +1,8 @@
 package dev.topknot.it.numerics;
 
+import dev.topknot.dsl.Precision;
 import dev.topknot.it.cuda.EmulatedDevices;
+import dev.topknot.it.reference.Products;
 import dev.topknot.runtime.Device;
 
 /** The kernels of a generated model, on the emulator. */
@@ -8,5 +10,10 @@ class CudaModelTest extends GeneratedModelTest {
   @Override
   Device device(int variant) {
     return EmulatedDevices.of(variant);
+  }
+
+  @Override
+  Products products(Precision precision) {
+    return precision == Precision.BF16 ? Products.BF16 : Products.EXACT;
   }
 }

@@ -6,6 +6,7 @@ import static dev.topknot.dsl.Gating.TOP_K;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Precision;
 import dev.topknot.it.reference.Adam;
 import dev.topknot.it.reference.Draw;
 import dev.topknot.it.reference.Expert;
@@ -14,6 +15,7 @@ import dev.topknot.it.reference.Gradients;
 import dev.topknot.it.reference.Matrix;
 import dev.topknot.it.reference.MoE;
 import dev.topknot.it.reference.Pass;
+import dev.topknot.it.reference.Products;
 import dev.topknot.it.reference.Training;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Device;
@@ -45,6 +47,11 @@ class GeneratedLayerTest {
     return Device.cpu(variant);
   }
 
+  /** What the device does to operands of products: the CPU nothing, whatever the precision. */
+  Products products(Precision precision) {
+    return Products.EXACT;
+  }
+
   private static final LayerCase SEVEN =
       new LayerCase(7, 5, 40, 5, 2, 24, ActivationFunction.RELU, NOISY_TOP_K);
 
@@ -54,10 +61,10 @@ class GeneratedLayerTest {
   }
 
   /** A generated layer, what it was generated from, and the rows it is given. */
-  record Generated(Opener opener, LayerCase c) {
+  record Generated(Opener opener, LayerCase c, Precision precision) {
     @Override
     public String toString() {
-      return c.toString();
+      return c + " " + precision;
     }
   }
 
@@ -81,17 +88,29 @@ class GeneratedLayerTest {
             new LayerCase(33, 33, 40, 64, 4, 17, ActivationFunction.SIGMOID, SOFTMAX_TOP_K)),
         layer(
             TopknotSpecs_Both::on,
-            new LayerCase(33, 30, 8, 2, 2, 5, ActivationFunction.IDENTITY, NOISY_TOP_K)));
+            new LayerCase(33, 30, 8, 2, 2, 5, ActivationFunction.IDENTITY, NOISY_TOP_K)),
+        rounded(TopknotSpecs_RoundedSeven::on, SEVEN),
+        rounded(
+            TopknotSpecs_Rounded::on,
+            new LayerCase(70, 67, 37, 3, 2, 67, ActivationFunction.GELU, SOFTMAX_TOP_K)),
+        rounded(
+            TopknotSpecs_RoundedGated::on,
+            new LayerCase(33, 33, 30, 6, 3, 35, ActivationFunction.SWIGLU, NOISY_TOP_K)));
   }
 
   private static Generated layer(Opener opener, LayerCase c) {
-    return new Generated(opener, c);
+    return new Generated(opener, c, Precision.FP32);
+  }
+
+  private static Generated rounded(Opener opener, LayerCase c) {
+    return new Generated(opener, c, Precision.BF16);
   }
 
   @ParameterizedTest
   @MethodSource("layers")
   void forwardAndBackward(Generated generated) {
     LayerCase c = generated.c();
+    Products products = products(generated.precision());
     Device device = device(2);
     Matrix x = new Draw(c.seed()).normal(c.valid(), c.width(), 1).rounded();
     Matrix dy = new Draw(c.seed() + 1).normal(c.valid(), c.width(), 1).rounded();
@@ -102,31 +121,31 @@ class GeneratedLayerTest {
         Tensor dxs = Values.poisoned(device, c.valid(), c.width())) {
       Values.draw(layer.parameters(), SEED);
       Values.poisonGradients(layer.parameters());
-      MoE moe = reference(c, Values.values(layer.parameters()));
+      MoE moe = reference(c, Values.values(layer.parameters()), products);
       MoE.Forward reference = moe.forward(x, noise(c, 0));
 
       layer.forward(xs, ys);
       Balance balance = layer.balance();
-      assertThat(balance.tokens()).isEqualTo(counts(reference.gate().chosen(), c.experts()));
-      Close.check("y", Values.matrix(ys), reference.y());
+      assertThat(balance.tokens()).isEqualTo(Values.counts(reference.gate().chosen(), c.experts()));
+      Close.check("y", Values.matrix(ys), reference.y(), products);
       Close.check(
           "importance", Matrix.row(balance.importance()), Matrix.row(reference.importance()));
       Close.check("load", Matrix.row(balance.load()), Matrix.row(reference.load()));
 
       layer.backward(dys, dxs);
       Gradients gradients = reference.backward(dy);
-      Close.check("dx", Values.matrix(dxs), gradients.x());
-      checkGradients(c, Values.gradients(layer.parameters()), gradients);
+      Close.check("dx", Values.matrix(dxs), gradients.x(), products);
+      checkGradients(c, Values.gradients(layer.parameters()), gradients, products);
 
       // A second forward draws noise of its own; its gradients are added.
       layer.forward(xs, ys);
       layer.accumulate(dys, dxs);
       Gradients more = moe.forward(x, noise(c, c.tokens())).backward(dy);
-      Close.check("dx", Values.matrix(dxs), more.x());
-      checkGradients(c, Values.gradients(layer.parameters()), sum(gradients, more));
+      Close.check("dx", Values.matrix(dxs), more.x(), products);
+      checkGradients(c, Values.gradients(layer.parameters()), sum(gradients, more), products);
 
       layer.infer(xs, ys);
-      Close.check("inferred y", Values.matrix(ys), moe.forward(x, null).y());
+      Close.check("inferred y", Values.matrix(ys), moe.forward(x, null).y(), products);
       update(layer);
     }
   }
@@ -164,14 +183,14 @@ class GeneratedLayerTest {
         Tensor ys = Values.poisoned(device, c.tokens(), c.width());
         Tensor dys = Values.tensor(device, dy);
         Tensor dxs = Values.poisoned(device, c.tokens(), c.width())) {
-      MoE moe = reference(c, Values.values(layer.parameters()));
+      MoE moe = reference(c, Values.values(layer.parameters()), Products.EXACT);
       MoE.Forward reference = moe.forward(x, noise(c, 0, c.tokens()));
       layer.forward(xs, ys);
       layer.backward(dys, dxs);
       Close.check("y", Values.matrix(ys), reference.y());
       Gradients gradients = reference.backward(dy);
       Close.check("dx", Values.matrix(dxs), gradients.x());
-      checkGradients(c, Values.gradients(layer.parameters()), gradients);
+      checkGradients(c, Values.gradients(layer.parameters()), gradients, Products.EXACT);
 
       layer.infer(xs, ys);
       MoE.Forward inferred = moe.forward(x, null);
@@ -198,7 +217,8 @@ class GeneratedLayerTest {
       Map<String, Matrix> values = Values.values(layer.parameters());
       Gating gate =
           new Gating(Gating.Kind.TOP_K, c.k(), 0, values.get("gate.weight").transposed(), null);
-      MoE.Forward reference = new MoE(gate, 0, 0, experts(c, values)).forward(x, null);
+      MoE.Forward reference =
+          new MoE(gate, 0, 0, experts(c, values, Products.EXACT)).forward(x, null);
       layer.forward(xs, ys);
       layer.backward(dys, dxs);
       Close.check("y", Values.matrix(ys), reference.y());
@@ -250,13 +270,20 @@ class GeneratedLayerTest {
             new LayerCase(33, 20, 40, 1, 1, 24, ActivationFunction.RELU, TOP_K)),
         layer(
             TopknotSpecs_SingleGated::on,
-            new LayerCase(7, 7, 8, 1, 1, 65, ActivationFunction.SWIGLU, TOP_K)));
+            new LayerCase(7, 7, 8, 1, 1, 65, ActivationFunction.SWIGLU, TOP_K)),
+        rounded(
+            TopknotSpecs_RoundedSingle::on,
+            new LayerCase(66, 65, 40, 1, 1, 65, ActivationFunction.RELU, TOP_K)),
+        rounded(
+            TopknotSpecs_RoundedSingleGated::on,
+            new LayerCase(7, 7, 9, 1, 1, 34, ActivationFunction.SWIGLU, TOP_K)));
   }
 
   @ParameterizedTest
   @MethodSource("singles")
   void oneExpertIsAFeedForwardLayer(Generated generated) {
     LayerCase c = generated.c();
+    Products products = products(generated.precision());
     Device device = device(2);
     Matrix x = new Draw(1).normal(c.valid(), c.width(), 1).rounded();
     Matrix dy = new Draw(2).normal(c.valid(), c.width(), 1).rounded();
@@ -268,20 +295,21 @@ class GeneratedLayerTest {
       Values.draw(layer.parameters(), SEED);
       Values.poisonGradients(layer.parameters());
       Map<String, Matrix> values = Values.values(layer.parameters());
-      Pass reference = expert(c, values, 0).forward(x);
+      Pass reference = expert(c, values, 0, products).forward(x);
 
       layer.forward(xs, ys);
       layer.backward(dys, dxs);
-      Close.check("y", Values.matrix(ys), reference.y());
+      Close.check("y", Values.matrix(ys), reference.y(), products);
       Gradients gradients = reference.backward(dy);
-      Close.check("dx", Values.matrix(dxs), gradients.x());
+      Close.check("dx", Values.matrix(dxs), gradients.x(), products);
       Map<String, Matrix> actual = Values.gradients(layer.parameters());
       assertThat(actual.keySet()).hasSameSizeAs(c.weights());
       for (String weight : c.weights()) {
-        Close.check("d" + weight, actual.get("experts.0." + weight), gradients.get(weight));
+        Close.check(
+            "d" + weight, actual.get("experts.0." + weight), gradients.get(weight), products);
       }
       layer.infer(xs, ys);
-      Close.check("inferred y", Values.matrix(ys), reference.y());
+      Close.check("inferred y", Values.matrix(ys), reference.y(), products);
       update(layer);
     }
   }
@@ -330,26 +358,37 @@ class GeneratedLayerTest {
         : null;
   }
 
-  private static MoE reference(LayerCase c, Map<String, Matrix> values) {
+  private static MoE reference(LayerCase c, Map<String, Matrix> values, Products products) {
     return c.reference(
         new LayerCase.Data(
-            null, null, values.get("gate.weight"), values.get("noise.weight"), experts(c, values)));
+            null,
+            null,
+            values.get("gate.weight"),
+            values.get("noise.weight"),
+            experts(c, values, products)));
   }
 
-  private static List<Expert> experts(LayerCase c, Map<String, Matrix> values) {
-    return IntStream.range(0, c.experts()).mapToObj(i -> expert(c, values, i)).toList();
+  private static List<Expert> experts(LayerCase c, Map<String, Matrix> values, Products products) {
+    return IntStream.range(0, c.experts()).mapToObj(i -> expert(c, values, i, products)).toList();
   }
 
-  private static Expert expert(LayerCase c, Map<String, Matrix> values, int i) {
+  private static Expert expert(LayerCase c, Map<String, Matrix> values, int i, Products products) {
     return Expert.of(
         c.activation().name(),
-        c.weights().stream().map(w -> values.get("experts." + i + "." + w)).toList());
+        c.weights().stream().map(w -> values.get("experts." + i + "." + w)).toList(),
+        products);
   }
 
-  private static void checkGradients(LayerCase c, Map<String, Matrix> actual, Gradients reference) {
-    Close.check("dGate", actual.get("gate.weight"), reference.get("gateWeights").transposed());
+  private static void checkGradients(
+      LayerCase c, Map<String, Matrix> actual, Gradients reference, Products products) {
+    Close.check(
+        "dGate", actual.get("gate.weight"), reference.get("gateWeights").transposed(), products);
     if (c.noisy()) {
-      Close.check("dNoise", actual.get("noise.weight"), reference.get("noiseWeights").transposed());
+      Close.check(
+          "dNoise",
+          actual.get("noise.weight"),
+          reference.get("noiseWeights").transposed(),
+          products);
     }
     for (String weight : c.weights()) {
       List<String> names =
@@ -357,7 +396,8 @@ class GeneratedLayerTest {
       Close.check(
           "d" + weight,
           LayerCase.stack(names.stream().map(actual::get).toList()),
-          LayerCase.stack(names.stream().map(reference::get).toList()));
+          LayerCase.stack(names.stream().map(reference::get).toList()),
+          products);
     }
   }
 
@@ -365,11 +405,5 @@ class GeneratedLayerTest {
     Map<String, Matrix> byName = new HashMap<>();
     a.byName().forEach((name, g) -> byName.put(name, g.plus(b.get(name))));
     return new Gradients(a.x().plus(b.x()), byName);
-  }
-
-  private static long[] counts(int[][] chosen, int experts) {
-    long[] counts = new long[experts];
-    Arrays.stream(chosen).flatMapToInt(Arrays::stream).forEach(i -> counts[i]++);
-    return counts;
   }
 }

@@ -2,6 +2,7 @@ package dev.topknot.it.numerics;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.topknot.dsl.Precision;
 import dev.topknot.it.reference.Activation;
 import dev.topknot.it.reference.Adam;
 import dev.topknot.it.reference.Draw;
@@ -13,7 +14,10 @@ import dev.topknot.it.reference.LanguageModel.Mixed;
 import dev.topknot.it.reference.LanguageModel.Recurrent;
 import dev.topknot.it.reference.LanguageModel.Words;
 import dev.topknot.it.reference.Matrix;
+import dev.topknot.it.reference.MoE;
 import dev.topknot.it.reference.Modifiers;
+import dev.topknot.it.reference.Products;
+import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Evaluation;
@@ -26,9 +30,9 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** A model as the processor generates it against the reference, through the public interface. */
 class GeneratedModelTest {
@@ -46,7 +50,19 @@ class GeneratedModelTest {
     return Device.cpu(variant);
   }
 
-  /** The layers of {@link Specs.Model}, in order. */
+  /** What the device does to operands of products: the CPU nothing, whatever the precision. */
+  Products products(Precision precision) {
+    return Products.EXACT;
+  }
+
+  /** The model in some precision. */
+  private dev.topknot.runtime.LanguageModel on(int variant, Precision precision) {
+    return precision == Precision.BF16
+        ? TopknotSpecs_RoundedModel.on(device(variant), SEED)
+        : TopknotSpecs_Model.on(device(variant), SEED);
+  }
+
+  /** The layers of {@link Specs.Model} and {@link Specs.RoundedModel}, in order. */
   private static final List<LanguageModel.Layer> LAYERS =
       List.of(
           new Words("words", new Modifiers(Activation.IDENTITY, (float) 0.2, false)),
@@ -142,19 +158,23 @@ class GeneratedModelTest {
     }
   }
 
-  private static LanguageModel reference(List<Parameter> parameters) {
-    return new LanguageModel(LAYERS, "next", Values.values(parameters));
+  private LanguageModel reference(List<Parameter> parameters, Precision precision) {
+    return new LanguageModel(LAYERS, "next", Values.values(parameters), products(precision));
   }
 
-  private static void close(String name, double actual, double reference) {
-    Close.check(name, Matrix.row(actual), Matrix.row(reference));
+  private void close(String name, double actual, double reference, Precision precision) {
+    close(name, Matrix.row(actual), Matrix.row(reference), precision);
+  }
+
+  private void close(String name, Matrix actual, Matrix reference, Precision precision) {
+    Close.check(name, actual, reference, products(precision));
   }
 
   /** Loss, gradients, update and carried state over three batches, one with an unfinished step. */
   @ParameterizedTest
-  @ValueSource(ints = {1, 2})
-  void training(int variant) {
-    try (Specs.Model model = TopknotSpecs_Model.on(device(variant), SEED)) {
+  @CsvSource({"1, FP32", "2, FP32", "1, BF16", "2, BF16"})
+  void training(int variant, Precision precision) {
+    try (dev.topknot.runtime.LanguageModel model = on(variant, precision)) {
       Values.draw(model.parameters(), SEED);
       Map<String, Adam> adam = new HashMap<>();
       State state = State.ZERO;
@@ -162,19 +182,19 @@ class GeneratedModelTest {
       for (int step = 0; step < valid.length; step++) {
         Batch batch = batch(step, valid[step]);
         LanguageModel.Forward reference =
-            reference(model.parameters()).forward(training(batch, state, step, 0));
+            reference(model.parameters(), precision).forward(training(batch, state, step, 0));
         Values.poisonGradients(model.parameters());
 
-        close("loss", model.accumulate(batch), reference.softmax().meanLoss());
-        checkBalance(model, reference);
+        close("loss", model.accumulate(batch), reference.softmax().meanLoss(), precision);
+        checkBalance(model, reference, precision);
         Map<String, Matrix> expected = reference.backward();
         Map<String, Matrix> gradients = Values.gradients(model.parameters());
-        gradients.forEach((name, g) -> Close.check("d" + name, g, expected.get(name)));
+        gradients.forEach((name, g) -> close("d" + name, g, expected.get(name), precision));
 
         // The optimizer is compared on equal gradients: the device's.
         Map<String, Matrix> parameters = Values.values(model.parameters());
         Step done = model.update(Update.of(0.01));
-        close("loss", done.loss(), reference.softmax().meanLoss());
+        close("loss", done.loss(), reference.softmax().meanLoss(), precision);
         assertThat(done.tokens()).isEqualTo(batch.valid());
         parameters.forEach(
             (name, p) ->
@@ -187,49 +207,57 @@ class GeneratedModelTest {
     }
   }
 
-  private static void checkBalance(Specs.Model model, LanguageModel.Forward reference) {
+  private void checkBalance(
+      dev.topknot.runtime.LanguageModel model,
+      LanguageModel.Forward reference,
+      Precision precision) {
     for (String layer : List.of("experts", "switched")) {
-      Close.check(
+      MoE.Forward moe = reference.moe(layer);
+      Balance balance = model.balance(layer);
+      assertThat(balance.tokens())
+          .as("tokens of each expert")
+          .isEqualTo(Values.counts(moe.gate().chosen(), moe.load().length));
+      close(
           layer + ".importance",
-          Matrix.row(model.balance(layer).importance()),
-          Matrix.row(reference.moe(layer).importance()));
-      Close.check(
-          layer + ".load",
-          Matrix.row(model.balance(layer).load()),
-          Matrix.row(reference.moe(layer).load()));
+          Matrix.row(balance.importance()),
+          Matrix.row(moe.importance()),
+          precision);
+      close(layer + ".load", Matrix.row(balance.load()), Matrix.row(moe.load()), precision);
     }
   }
 
   /** Two micro-batches give the mean of their gradients; the second goes on from the first. */
-  @Test
-  void accumulation() {
-    try (Specs.Model model = TopknotSpecs_Model.on(device(2), SEED)) {
+  @ParameterizedTest
+  @EnumSource
+  void accumulation(Precision precision) {
+    try (dev.topknot.runtime.LanguageModel model = on(2, precision)) {
       Values.draw(model.parameters(), SEED);
-      LanguageModel reference = reference(model.parameters());
+      LanguageModel reference = reference(model.parameters(), precision);
       Batch first = batch(1, TOKENS);
       Batch second = batch(2, 25);
       LanguageModel.Forward one = reference.forward(training(first, State.ZERO, 0, 0));
       LanguageModel.Forward two =
           reference.forward(training(second, State.after(one, TOKENS), 0, TOKENS));
 
-      close("first loss", model.accumulate(first), one.softmax().meanLoss());
-      close("second loss", model.accumulate(second), two.softmax().meanLoss());
+      close("first loss", model.accumulate(first), one.softmax().meanLoss(), precision);
+      close("second loss", model.accumulate(second), two.softmax().meanLoss(), precision);
       Map<String, Matrix> of1 = one.backward();
       Map<String, Matrix> of2 = two.backward();
       Values.gradients(model.parameters())
           .forEach(
               (name, g) ->
-                  Close.check("d" + name, g, of1.get(name).plus(of2.get(name)).scaled(0.5)));
+                  close("d" + name, g, of1.get(name).plus(of2.get(name)).scaled(0.5), precision));
     }
   }
 
   /** Noise and dropout off, state carried from batch to batch, every valid token counted once. */
-  @Test
-  void evaluation() {
-    try (Specs.Model model = TopknotSpecs_Model.on(device(2), SEED);
+  @ParameterizedTest
+  @EnumSource
+  void evaluation(Precision precision) {
+    try (dev.topknot.runtime.LanguageModel model = on(2, precision);
         dev.topknot.runtime.LanguageModel other = model.inference()) {
       Values.draw(model.parameters(), SEED);
-      LanguageModel reference = reference(model.parameters());
+      LanguageModel reference = reference(model.parameters(), precision);
       List<Batch> batches = List.of(batch(5, TOKENS), batch(6, 31));
       double sum = 0;
       State state = State.ZERO;
@@ -241,18 +269,19 @@ class GeneratedModelTest {
       }
       for (dev.topknot.runtime.LanguageModel m : List.of(model, other)) {
         Evaluation evaluation = m.evaluate(batches);
-        close("loss", evaluation.loss(), sum / (TOKENS + 31));
+        close("loss", evaluation.loss(), sum / (TOKENS + 31), precision);
         assertThat(evaluation.tokens()).isEqualTo(TOKENS + 31);
       }
     }
   }
 
   /** At temperature 0 the most probable token follows, and is read in turn. */
-  @Test
-  void generation() {
-    try (Specs.Model model = TopknotSpecs_Model.on(device(1), SEED)) {
+  @ParameterizedTest
+  @EnumSource
+  void generation(Precision precision) {
+    try (dev.topknot.runtime.LanguageModel model = on(1, precision)) {
       Values.draw(model.parameters(), SEED);
-      LanguageModel reference = reference(model.parameters());
+      LanguageModel reference = reference(model.parameters(), precision);
       int[] prompt = {3, 14, 15};
       List<Integer> text = new ArrayList<>(list(prompt));
       for (int i = 0; i < 6; i++) {
@@ -277,18 +306,19 @@ class GeneratedModelTest {
     return largest;
   }
 
-  @Test
-  void sameBitsHoweverItRuns() {
-    List<float[]> one = bits(1);
-    List<float[]> two = bits(2);
+  @ParameterizedTest
+  @EnumSource
+  void sameBitsHoweverItRuns(Precision precision) {
+    List<float[]> one = bits(1, precision);
+    List<float[]> two = bits(2, precision);
     for (int i = 0; i < one.size(); i++) {
       assertThat(Arrays.equals(one.get(i), two.get(i))).as("parameter %d", i).isTrue();
     }
   }
 
   /** The parameters after three steps. */
-  private List<float[]> bits(int variant) {
-    try (Specs.Model model = TopknotSpecs_Model.on(device(variant), SEED)) {
+  private List<float[]> bits(int variant, Precision precision) {
+    try (dev.topknot.runtime.LanguageModel model = on(variant, precision)) {
       for (int step = 0; step < 3; step++) {
         model.train(batch(step, TOKENS - step), Update.of(0.01).withClip(1));
       }

@@ -10,6 +10,7 @@ import dev.topknot.dsl.Gating;
 import dev.topknot.dsl.Lstm;
 import dev.topknot.dsl.MoELayer;
 import dev.topknot.dsl.MoEModel;
+import dev.topknot.dsl.Precision;
 import dev.topknot.dsl.Residual;
 import dev.topknot.dsl.Softmax;
 import dev.topknot.runtime.LanguageModel;
@@ -95,12 +96,89 @@ final class Specs {
   @Expert(hidden = 65, activation = ActivationFunction.SWIGLU)
   interface SingleGated extends MoE {}
 
+  @MoELayer(
+      experts = 5,
+      k = 2,
+      width = 40,
+      tokens = 7,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD,
+      precision = Precision.BF16)
+  @Expert(hidden = 24)
+  interface RoundedSeven extends MoE {}
+
+  @MoELayer(
+      experts = 3,
+      k = 2,
+      width = 37,
+      tokens = 70,
+      gating = Gating.SOFTMAX_TOP_K,
+      importanceLoss = IMPORTANCE,
+      precision = Precision.BF16)
+  @Expert(hidden = 67, activation = ActivationFunction.GELU)
+  interface Rounded extends MoE {}
+
+  @MoELayer(
+      experts = 6,
+      k = 3,
+      width = 30,
+      tokens = 33,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD,
+      precision = Precision.BF16)
+  @Expert(hidden = 35, activation = ActivationFunction.SWIGLU)
+  interface RoundedGated extends MoE {}
+
+  @MoELayer(experts = 1, k = 1, width = 40, tokens = 66, precision = Precision.BF16)
+  @Expert(hidden = 65)
+  interface RoundedSingle extends MoE {}
+
+  @MoELayer(experts = 1, k = 1, width = 9, tokens = 7, precision = Precision.BF16)
+  @Expert(hidden = 34, activation = ActivationFunction.SWIGLU)
+  interface RoundedSingleGated extends MoE {}
+
   @MoELayer(experts = 5, k = 2, width = 8, tokens = 33)
   @Expert(hidden = 24)
   interface Inner extends MoE {}
 
   @MoEModel(batch = 3, timesteps = 11)
   interface Model extends LanguageModel {
+    @Embedding(vocabulary = 50, width = 8)
+    @Dropout(0.2)
+    Layer words();
+
+    @Lstm(units = 8)
+    @Dropout(0.1)
+    @Residual
+    Layer below();
+
+    @Activation(ActivationFunction.SIGMOID)
+    @Dropout(0.1)
+    @Residual
+    Inner experts();
+
+    @MoELayer(experts = 4, k = 1, gating = Gating.SOFTMAX_TOP_K)
+    @Expert(hidden = 7, activation = ActivationFunction.GELU)
+    MoE switched();
+
+    @Dense(units = 12, activation = ActivationFunction.GELU)
+    Layer wide();
+
+    @MoELayer(experts = 1, k = 1)
+    @Expert(hidden = 10, activation = ActivationFunction.TANH)
+    @Residual
+    MoE twin();
+
+    @Lstm(units = 9)
+    Layer above();
+
+    @Softmax(vocabulary = 50)
+    Layer next();
+  }
+
+  /** The same layers with bf16 operands. */
+  @MoEModel(batch = 3, timesteps = 11, precision = Precision.BF16)
+  interface RoundedModel extends LanguageModel {
     @Embedding(vocabulary = 50, width = 8)
     @Dropout(0.2)
     Layer words();

@@ -5,6 +5,7 @@ import dev.topknot.it.reference.Matrix;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Parameter;
 import dev.topknot.runtime.Tensor;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -75,5 +76,12 @@ final class Values {
   /** Fills the gradients with NaN. */
   static void poisonGradients(List<Parameter> parameters) {
     parameters.forEach(parameter -> parameter.gradient().fill(Float.NaN));
+  }
+
+  /** How many of the tokens, each with its chosen experts, each of so many experts gets. */
+  static long[] counts(int[][] chosen, int experts) {
+    long[] counts = new long[experts];
+    Arrays.stream(chosen).flatMapToInt(Arrays::stream).forEach(i -> counts[i]++);
+    return counts;
   }
 }

@@ -23,13 +23,19 @@ public interface Expert {
    *     width]
    */
   static Expert of(String activation, List<Matrix> weights) {
+    return of(activation, weights, Products.EXACT);
+  }
+
+  /** Likewise, with its matrices multiplied so. */
+  static Expert of(String activation, List<Matrix> weights, Products products) {
     return activation.equals("SWIGLU")
-        ? new SwiGlu(weights.get(0), weights.get(1), weights.get(2))
-        : new FeedForward(Activation.valueOf(activation), List.copyOf(weights));
+        ? new SwiGlu(weights.get(0), weights.get(1), weights.get(2), products)
+        : new FeedForward(Activation.valueOf(activation), List.copyOf(weights), products);
   }
 
   /** act(... act(act(x W1) W2) ...) W_last: the activation follows every layer but the last. */
-  record FeedForward(Activation activation, List<Matrix> layers) implements Expert {
+  record FeedForward(Activation activation, List<Matrix> layers, Products products)
+      implements Expert {
     @Override
     public Map<String, Matrix> weights() {
       Map<String, Matrix> result = new LinkedHashMap<>();
@@ -46,10 +52,10 @@ public interface Expert {
       Pass[] activations = new Pass[last];
       inputs[0] = x;
       for (int i = 0; i < last; i++) {
-        activations[i] = activation.forward(inputs[i].timesTransposed(layers.get(i)));
+        activations[i] = activation.forward(products.timesTransposed(inputs[i], layers.get(i)));
         inputs[i + 1] = activations[i].y();
       }
-      Matrix y = inputs[last].timesTransposed(layers.get(last));
+      Matrix y = products.timesTransposed(inputs[last], layers.get(last));
       return new Pass() {
         @Override
         public Matrix y() {
@@ -61,8 +67,8 @@ public interface Expert {
           Map<String, Matrix> gradients = new LinkedHashMap<>();
           Matrix d = dy;
           for (int i = last; i >= 0; i--) {
-            gradients.put("w" + (i + 1), d.transposedTimes(inputs[i]));
-            d = d.times(layers.get(i));
+            gradients.put("w" + (i + 1), products.transposedTimes(d, inputs[i]));
+            d = products.times(d, layers.get(i));
             if (i > 0) {
               d = activations[i - 1].backward(d).x();
             }
@@ -74,7 +80,7 @@ public interface Expert {
   }
 
   /** (silu(x W1) * (x W3)) W2. */
-  record SwiGlu(Matrix w1, Matrix w2, Matrix w3) implements Expert {
+  record SwiGlu(Matrix w1, Matrix w2, Matrix w3, Products products) implements Expert {
     @Override
     public Map<String, Matrix> weights() {
       return Map.of("w1", w1, "w2", w2, "w3", w3);
@@ -82,10 +88,10 @@ public interface Expert {
 
     @Override
     public Pass forward(Matrix x) {
-      Pass silu = Activation.SILU.forward(x.timesTransposed(w1));
-      Matrix linear = x.timesTransposed(w3);
+      Pass silu = Activation.SILU.forward(products.timesTransposed(x, w1));
+      Matrix linear = products.timesTransposed(x, w3);
       Matrix product = silu.y().hadamard(linear);
-      Matrix y = product.timesTransposed(w2);
+      Matrix y = products.timesTransposed(product, w2);
       return new Pass() {
         @Override
         public Matrix y() {
@@ -94,15 +100,15 @@ public interface Expert {
 
         @Override
         public Gradients backward(Matrix dy) {
-          Matrix dProduct = dy.times(w2);
+          Matrix dProduct = products.times(dy, w2);
           Matrix dGate = silu.backward(dProduct.hadamard(linear)).x();
           Matrix dLinear = dProduct.hadamard(silu.y());
           return new Gradients(
-              dGate.times(w1).plus(dLinear.times(w3)),
+              products.times(dGate, w1).plus(products.times(dLinear, w3)),
               Map.of(
-                  "w1", dGate.transposedTimes(x),
-                  "w2", dy.transposedTimes(product),
-                  "w3", dLinear.transposedTimes(x)));
+                  "w1", products.transposedTimes(dGate, x),
+                  "w2", products.transposedTimes(dy, product),
+                  "w3", products.transposedTimes(dLinear, x)));
         }
       };
     }

@@ -291,7 +291,8 @@ class GradientsTest {
                 mixed("twin", 1, Modifiers.NONE),
                 new LanguageModel.Recurrent("above", after)),
             "next",
-            parameters);
+            parameters,
+            Products.EXACT);
     Map<String, Matrix> h = new HashMap<>();
     Map<String, Matrix> c = new HashMap<>();
     Map<String, Matrix> keep = new HashMap<>();

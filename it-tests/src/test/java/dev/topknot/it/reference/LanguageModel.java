@@ -84,9 +84,15 @@ public final class LanguageModel {
   private final List<Layer> layers;
   private final String softmax;
   private final Map<String, Matrix> parameters;
+  private final Products products;
 
-  /** A model of layers in order, the name of its softmax, and its parameters by full name. */
-  public LanguageModel(List<Layer> layers, String softmax, Map<String, Matrix> parameters) {
+  /**
+   * A model of layers in order, the name of its softmax, its parameters by full name, and how its
+   * layers, other than gates, multiply matrices.
+   */
+  public LanguageModel(
+      List<Layer> layers, String softmax, Map<String, Matrix> parameters, Products products) {
+    this.products = products;
     this.layers = List.copyOf(layers);
     this.softmax = softmax;
     this.parameters = parameters;
@@ -112,7 +118,8 @@ public final class LanguageModel {
               parameter(name, "inputWeights"),
               parameter(name, "recurrentWeights"),
               parameter(name, "bias"),
-              parameter(name, "projection"));
+              parameter(name, "projection"),
+              products);
       int out = lstm.recurrentWeights().columns();
       return lstm.forward(
           x,
@@ -120,7 +127,8 @@ public final class LanguageModel {
           input.c().getOrDefault(name, Matrix.zeros(input.batch(), lstm.units())));
     }
     if (layer instanceof FullyConnected dense) {
-      return new Dense(parameter(name, "weights"), parameter(name, "bias"), dense.activation())
+      return new Dense(
+              parameter(name, "weights"), parameter(name, "bias"), dense.activation(), products)
           .forward(x);
     }
     Mixed moe = (Mixed) layer;
@@ -165,7 +173,7 @@ public final class LanguageModel {
                 1, w -> parameter(moe.name(), "experts." + i + ".w" + w) != null, w -> w + 1)
             .mapToObj(w -> parameter(moe.name(), "experts." + i + ".w" + w))
             .toList();
-    return Expert.of(moe.expert(), weights);
+    return Expert.of(moe.expert(), weights, products);
   }
 
   private static int[] array(List<Integer> values) {
@@ -191,7 +199,7 @@ public final class LanguageModel {
       }
       int[] targets = array(input.targets().subList(0, input.valid()));
       loss =
-          new SoftmaxLoss(parameter(softmax, "weights"), parameter(softmax, "bias"))
+          new SoftmaxLoss(parameter(softmax, "weights"), parameter(softmax, "bias"), products)
               .forward(x.resized(input.valid()), targets);
     }
 

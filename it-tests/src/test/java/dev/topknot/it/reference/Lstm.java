@@ -12,8 +12,20 @@ import java.util.Map;
  * @param recurrentWeights [4 · units, out]
  * @param bias one row of 4 · units
  * @param projection [out, units], or null where out = units
+ * @param products how matrices are multiplied in the products over all time steps; those of a
+ *     single step are exact
  */
-public record Lstm(Matrix inputWeights, Matrix recurrentWeights, Matrix bias, Matrix projection) {
+public record Lstm(
+    Matrix inputWeights,
+    Matrix recurrentWeights,
+    Matrix bias,
+    Matrix projection,
+    Products products) {
+  /** A layer whose products are exact. */
+  public Lstm(Matrix inputWeights, Matrix recurrentWeights, Matrix bias, Matrix projection) {
+    this(inputWeights, recurrentWeights, bias, projection, Products.EXACT);
+  }
+
   /** The cells a unit of time holds. */
   public int units() {
     return inputWeights.rows() / 4;
@@ -62,8 +74,8 @@ public record Lstm(Matrix inputWeights, Matrix recurrentWeights, Matrix bias, Ma
       c[0] = c0;
       for (int s = 0; s < steps; s++) {
         Matrix z =
-            at(x, s)
-                .timesTransposed(inputWeights)
+            products
+                .timesTransposed(at(x, s), inputWeights)
                 .plus(h[s].timesTransposed(recurrentWeights))
                 .plusRow(bias);
         in[s] = Activation.SIGMOID.forward(z.columns(0, units));
@@ -145,10 +157,10 @@ public record Lstm(Matrix inputWeights, Matrix recurrentWeights, Matrix bias, Ma
           out[s].backward(dh.hadamard(tanh[s].y())).x()
         };
         Matrix dz = beside(parts);
-        dInput = dInput.plus(dz.transposedTimes(at(x, s)));
-        dRecurrent = dRecurrent.plus(dz.transposedTimes(h[s]));
+        dInput = dInput.plus(products.transposedTimes(dz, at(x, s)));
+        dRecurrent = dRecurrent.plus(products.transposedTimes(dz, h[s]));
         dBias = dBias.plus(dz.columnSums());
-        Matrix dxs = dz.times(inputWeights);
+        Matrix dxs = products.times(dz, inputWeights);
         System.arraycopy(dxs.data(), 0, dx.data(), s * batch * x.columns(), batch * x.columns());
         dh = dz.times(recurrentWeights);
         dc = dc.hadamard(forget[s].y());

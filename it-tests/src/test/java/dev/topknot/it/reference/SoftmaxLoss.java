@@ -8,8 +8,14 @@ import java.util.Map;
  *
  * @param weights [vocabulary, width]
  * @param bias one row of vocabulary values, or null
+ * @param products how its matrices are multiplied
  */
-public record SoftmaxLoss(Matrix weights, Matrix bias) {
+public record SoftmaxLoss(Matrix weights, Matrix bias, Products products) {
+  /** A layer whose products are exact. */
+  public SoftmaxLoss(Matrix weights, Matrix bias) {
+    this(weights, bias, Products.EXACT);
+  }
+
   /**
    * Runs the layer.
    *
@@ -29,7 +35,7 @@ public record SoftmaxLoss(Matrix weights, Matrix bias) {
     private Forward(Matrix x, int[] targets) {
       this.x = x;
       this.targets = targets;
-      Matrix logits = x.timesTransposed(weights);
+      Matrix logits = products.timesTransposed(x, weights);
       probabilities = softmax(bias == null ? logits : logits.plusRow(bias));
     }
 
@@ -60,11 +66,11 @@ public record SoftmaxLoss(Matrix weights, Matrix bias) {
       }
       dLogits = dLogits.scaled(1.0 / targets.length);
       Map<String, Matrix> byName = new LinkedHashMap<>();
-      byName.put("weights", dLogits.transposedTimes(x));
+      byName.put("weights", products.transposedTimes(dLogits, x));
       if (bias != null) {
         byName.put("bias", dLogits.columnSums());
       }
-      return new Gradients(dLogits.times(weights), byName);
+      return new Gradients(products.times(dLogits, weights), byName);
     }
   }
 

@@ -38,7 +38,6 @@ public final class Rules {
           SizeRules::productsOfLayers,
           SizeRules::productsOfModels,
           SupportRules::optimizer,
-          SupportRules::precision,
           SupportRules::swiglu,
           OrderRules::someLayers,
           OrderRules::someEmbedding,

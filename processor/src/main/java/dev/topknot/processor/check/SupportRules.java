@@ -2,7 +2,6 @@ package dev.topknot.processor.check;
 
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Optimizer;
-import dev.topknot.dsl.Precision;
 import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.model.Declaration;
@@ -17,14 +16,6 @@ final class SupportRules {
     for (Mark mark : declaration.marks()) {
       if (mark.is("optimizer", Optimizer.ADAM_FACTORED)) {
         findings.add(Problem.OPTIMIZER_NOT_YET, mark.site("optimizer"), Optimizer.ADAM_FACTORED);
-      }
-    }
-  }
-
-  static void precision(Declaration declaration, Findings findings) {
-    for (Mark mark : declaration.marks()) {
-      if (mark.is("precision", Precision.BF16)) {
-        findings.add(Problem.PRECISION_NOT_YET, mark.site("precision"), Precision.BF16);
       }
     }
   }

@@ -117,7 +117,6 @@ public enum Problem {
   // Not yet.
   OPTIMIZER_NOT_YET(
       "TK024", "factored Adam", "optimizer = {optimizer} is not supported yet; use ADAM"),
-  PRECISION_NOT_YET("TK025", "bfloat16", "precision = {precision} is not supported yet; use FP32"),
   SWIGLU_OUTSIDE_EXPERT(
       "TK026",
       "SWIGLU outside @Expert",

@@ -10,8 +10,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** y = activation(x·Wᵀ + b); z is what the backward pass needs, often y itself. */
-record DenseOp(String layer, int tokens, int inputs, int units, ActivationFunction activation)
-    implements Op {
+record DenseOp(
+    String layer, int tokens, int inputs, int units, ActivationFunction activation, Tile tile)
+    implements ProductOp {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -28,9 +29,10 @@ record DenseOp(String layer, int tokens, int inputs, int units, ActivationFuncti
 
   @Override
   public List<Kernel> kernels(String method) {
+    Products products = new Products(tile);
     if (method.equals("forward")) {
       return List.of(
-          Products.dense(
+          products.dense(
               "forward_output",
               tokens,
               units,
@@ -47,10 +49,10 @@ record DenseOp(String layer, int tokens, int inputs, int units, ActivationFuncti
       kernels.add(Products.each("backward_slope", fours, operand(2), operand(3)));
     }
     kernels.add(
-        Products.dense(
+        products.dense(
             "backward_input", tokens, inputs, units, operand(3), operand(1), operand(4)));
     kernels.add(
-        Products.weight(
+        products.weight(
             "backward_weight", tokens, units, inputs, operand(3), operand(0), operand(5)));
     kernels.add(Products.columnSums("backward_bias", tokens, units, operand(3), operand(6)));
     return kernels;

@@ -10,7 +10,7 @@ import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** Each slot's expert: out = activation(x·W1ᵀ)·W2ᵀ. */
-record ExpertsOp(String layer, int tokens, int width, MoE moe) implements Op {
+record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implements ProductOp {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -40,7 +40,7 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe) implements Op {
   public List<Kernel> kernels(String method) {
     long slots = (long) tokens * moe.k();
     int hidden = moe.expert().width();
-    Products.Grouped grouped = new Products.Grouped(slots, moe.experts());
+    Products.Grouped grouped = new Products(tile).grouped(slots, moe.experts());
     Argument activated = scratch("activation", Float.BYTES * slots * hidden);
     if (method.equals("forward")) {
       Argument a = activation() == ActivationFunction.GELU ? activated : operand(6);

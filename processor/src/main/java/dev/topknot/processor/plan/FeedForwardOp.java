@@ -9,8 +9,9 @@ import dev.topknot.dsl.ActivationFunction;
 import java.util.List;
 
 /** The only expert of a layer, without a gate: y = activation(x·W1ᵀ)·W2ᵀ. */
-record FeedForwardOp(String layer, int tokens, int width, int hidden, ActivationFunction activation)
-    implements Op {
+record FeedForwardOp(
+    String layer, int tokens, int width, int hidden, ActivationFunction activation, Tile tile)
+    implements ProductOp {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -27,13 +28,14 @@ record FeedForwardOp(String layer, int tokens, int width, int hidden, Activation
 
   @Override
   public List<Kernel> kernels(String method) {
+    Products products = new Products(tile);
     Argument activated = // where what is kept is not the activation
         activation == ActivationFunction.GELU
             ? scratch("activation", Float.BYTES * (long) tokens * hidden)
             : operand(3);
     if (method.equals("forward")) {
       return List.of(
-          Products.dense(
+          products.dense(
               "forward_hidden",
               tokens,
               hidden,
@@ -42,11 +44,11 @@ record FeedForwardOp(String layer, int tokens, int width, int hidden, Activation
               operand(1),
               operand(3),
               activated),
-          Products.dense(
+          products.dense(
               "forward_output", tokens, width, hidden, activated, operand(2), operand(4)));
     }
     return List.of(
-        Products.dense(
+        products.dense(
             "backward_hidden",
             tokens,
             hidden,
@@ -56,9 +58,9 @@ record FeedForwardOp(String layer, int tokens, int width, int hidden, Activation
             operand(3),
             operand(5),
             activated),
-        Products.dense("backward_input", tokens, width, hidden, operand(5), operand(1), operand(6)),
-        Products.weight("backward_w1", tokens, hidden, width, operand(5), operand(0), operand(7)),
-        Products.weight("backward_w2", tokens, width, hidden, operand(4), activated, operand(8)));
+        products.dense("backward_input", tokens, width, hidden, operand(5), operand(1), operand(6)),
+        products.weight("backward_w1", tokens, hidden, width, operand(5), operand(0), operand(7)),
+        products.weight("backward_w2", tokens, width, hidden, operand(4), activated, operand(8)));
   }
 
   Call forward(Buffer x, Buffer w1, Buffer w2, Buffer hidden, Buffer y) {

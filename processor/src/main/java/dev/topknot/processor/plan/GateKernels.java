@@ -7,11 +7,8 @@ import dev.topknot.processor.model.MoE;
 
 /** Shapes of the launches that both gates share; the numbers are those of gate.cuh. */
 record GateKernels(int tokens, int width, MoE moe) {
-  /** Rows and columns of a tile of a product, its threads and its shared memory. */
-  private static final int TILE = 64;
-
-  private static final int TILE_THREADS = 256;
-  private static final int TILE_BYTES = 17_408;
+  /** Of every product, whatever the experts' precision: a choice must not depend on it. */
+  private static final Tile TILE = Tile.FP32;
 
   /** Threads of a block that has an expert a thread. */
   private static final int EXPERTS_OF_BLOCK = 128;
@@ -28,8 +25,8 @@ record GateKernels(int tokens, int width, MoE moe) {
 
   /** Logits of so many pairs of operands. */
   Kernel logits(String method, int products, Argument... arguments) {
-    Grid grid = Grid.of(blocks(tokens, TILE), blocks(moe.experts(), TILE), products);
-    return Kernel.of(method + "_logits", grid, TILE_THREADS, TILE_BYTES, arguments)
+    Grid grid = TILE.grid(tokens, moe.experts(), products);
+    return Kernel.of(method + "_logits", grid, TILE, TILE.sharedBytes(), arguments)
         .costing(
             2L * products * tokens * width * moe.experts(),
             4L * tokens * width + 4L * products * moe.experts() * ((long) tokens + width));
@@ -72,16 +69,16 @@ record GateKernels(int tokens, int width, MoE moe) {
   }
 
   Kernel input(int products, Argument... arguments) {
-    Grid grid = Grid.of(blocks(tokens, TILE), blocks(width, TILE));
-    return Kernel.of("backward_input", grid, TILE_THREADS, TILE_BYTES, arguments)
+    Grid grid = TILE.grid(tokens, width, 1);
+    return Kernel.of("backward_input", grid, TILE, TILE.sharedBytes(), arguments)
         .costing(
             2L * products * tokens * width * moe.experts(),
             8L * tokens * width + 4L * products * moe.experts() * ((long) tokens + width));
   }
 
   Kernel weight(int products, Argument... arguments) {
-    Grid grid = Grid.of(blocks(moe.experts(), TILE), blocks(width, TILE), products);
-    return Kernel.of("backward_weight", grid, TILE_THREADS, TILE_BYTES, arguments)
+    Grid grid = TILE.grid(moe.experts(), width, products);
+    return Kernel.of("backward_weight", grid, TILE, TILE.sharedBytes(), arguments)
         .costing(
             2L * products * tokens * width * moe.experts(),
             4L * tokens * width + 4L * products * moe.experts() * ((long) tokens + width));

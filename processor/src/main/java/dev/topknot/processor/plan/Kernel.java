@@ -1,5 +1,6 @@
 package dev.topknot.processor.plan;
 
+import dev.topknot.dsl.Precision;
 import java.util.List;
 import java.util.Optional;
 
@@ -9,6 +10,7 @@ import java.util.Optional;
  * @param name what the op's macro appends to its prefix: {@code method_part}
  * @param threads of a block
  * @param sharedBytes dynamic shared memory of a block
+ * @param precision what its products round their operands to
  * @param times how often it is launched; neighbours with the same number above 1 take turns, as the
  *     body of one loop
  * @param cost of one launch when every token is valid; where absent, only bytes count, each operand
@@ -20,6 +22,7 @@ public record Kernel(
     int threads,
     int sharedBytes,
     List<Argument> arguments,
+    Precision precision,
     int times,
     Optional<Cost> cost) {
   /** The most shared memory of a block that every device from sm_80 on has. */
@@ -42,10 +45,24 @@ public record Kernel(
     }
   }
 
-  /** A kernel that is launched once. */
+  /** A kernel in fp32 that is launched once. */
   public static Kernel of(
       String name, Grid grid, int threads, int sharedBytes, Argument... arguments) {
-    return new Kernel(name, grid, threads, sharedBytes, List.of(arguments), 1, Optional.empty());
+    return new Kernel(
+        name, grid, threads, sharedBytes, List.of(arguments), Precision.FP32, 1, Optional.empty());
+  }
+
+  /** A kernel with products of a tile that is launched once. */
+  static Kernel of(String name, Grid grid, Tile tile, int sharedBytes, Argument... arguments) {
+    return new Kernel(
+        name,
+        grid,
+        tile.threads(),
+        sharedBytes,
+        List.of(arguments),
+        tile.precision(),
+        1,
+        Optional.empty());
   }
 
   /** What no device could launch, in words; absent where every device from sm_80 on can. */
@@ -58,12 +75,12 @@ public record Kernel(
 
   /** The same, launched this many times, such as once a time step; see {@link Argument#step}. */
   public Kernel repeated(int count) {
-    return new Kernel(name, grid, threads, sharedBytes, arguments, count, cost);
+    return new Kernel(name, grid, threads, sharedBytes, arguments, precision, count, cost);
   }
 
   /** The same, with what one launch costs. */
   public Kernel costing(long flops, long bytes) {
-    Cost known = new Cost(flops, bytes);
-    return new Kernel(name, grid, threads, sharedBytes, arguments, times, Optional.of(known));
+    Optional<Cost> known = Optional.of(new Cost(flops, bytes));
+    return new Kernel(name, grid, threads, sharedBytes, arguments, precision, times, known);
   }
 }

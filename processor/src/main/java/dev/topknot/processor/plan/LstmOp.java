@@ -10,7 +10,8 @@ import static dev.topknot.processor.plan.Operand.write;
 import java.util.List;
 
 /** A long short-term memory over all time steps of a batch, gates in the order i, f, g, o. */
-record LstmOp(String layer, int batch, int timesteps, int inputs, int units) implements Op {
+record LstmOp(String layer, int batch, int timesteps, int inputs, int units, Tile tile)
+    implements ProductOp {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -27,12 +28,13 @@ record LstmOp(String layer, int batch, int timesteps, int inputs, int units) imp
 
   @Override
   public List<Kernel> kernels(String method) {
+    Products products = new Products(tile);
     int tokens = Math.multiplyExact(batch, timesteps);
     long width = 4L * units;
     return switch (method) {
       case "forward" ->
           List.of(
-              Products.dense(
+              products.dense(
                   "forward_input",
                   tokens,
                   width,
@@ -69,11 +71,11 @@ record LstmOp(String layer, int batch, int timesteps, int inputs, int units) imp
                       scratch("cellGradient", Float.BYTES * (long) batch * units),
                       step(timesteps - 1, -1))
                   .repeated(timesteps),
-              Products.dense(
+              products.dense(
                   "backward_input", tokens, inputs, width, operand(5), operand(1), operand(9)),
-              Products.weight(
+              products.weight(
                   "backward_wx", tokens, width, inputs, operand(5), operand(0), operand(10)),
-              Products.weight(
+              products.weight(
                   "backward_wh",
                   tokens,
                   width,

@@ -8,6 +8,7 @@ import dev.topknot.processor.model.MoE;
 final class MoELowering {
   private final Program program;
   private final Parameters parameters;
+  private final Tile tile;
   private final String name;
   private final int tokens;
   private final int width;
@@ -16,13 +17,21 @@ final class MoELowering {
   /**
    * Prepares the lowering.
    *
+   * @param tile of the experts' products
    * @param name the layer's name; empty for a layer of its own
    * @param number the layer's number in its model, which separates random streams
    */
   MoELowering(
-      Program program, Parameters parameters, String name, int tokens, int width, int number) {
+      Program program,
+      Parameters parameters,
+      Tile tile,
+      String name,
+      int tokens,
+      int width,
+      int number) {
     this.program = program;
     this.parameters = parameters;
+    this.tile = tile;
     this.name = name;
     this.tokens = tokens;
     this.width = width;
@@ -148,7 +157,7 @@ final class MoELowering {
       LayerBuilder b) {
     long pairs = (long) tokens * moe.k();
     int h = moe.expert().width();
-    ExpertsOp op = new ExpertsOp(name, tokens, width, moe);
+    ExpertsOp op = new ExpertsOp(name, tokens, width, moe, tile);
     ExpertsOp.Weights weights =
         new ExpertsOp.Weights(
             expertParameter(moe, "w1", h, width, b), expertParameter(moe, "w2", width, h, b));
@@ -178,7 +187,7 @@ final class MoELowering {
       LayerBuilder b) {
     long pairs = (long) tokens * moe.k();
     int h = moe.expert().width();
-    SwigluExpertsOp op = new SwigluExpertsOp(name, tokens, width, moe);
+    SwigluExpertsOp op = new SwigluExpertsOp(name, tokens, width, moe, tile);
     SwigluExpertsOp.Weights weights = swigluWeights(moe, b);
     Buffer gathered = b.work("gathered", pairs, width);
     SwigluExpertsOp.Hidden kept =
@@ -210,7 +219,7 @@ final class MoELowering {
   private void feedForward(MoE moe, Ends ends, LayerBuilder b) {
     int h = moe.expert().width();
     if (moe.expert().activation() == ActivationFunction.SWIGLU) {
-      SwigluFeedForwardOp op = new SwigluFeedForwardOp(name, tokens, width, h);
+      SwigluFeedForwardOp op = new SwigluFeedForwardOp(name, tokens, width, h, tile);
       SwigluExpertsOp.Weights weights = swigluWeights(moe, b);
       SwigluExpertsOp.Hidden kept =
           new SwigluExpertsOp.Hidden(b.work("u1", tokens, h), b.work("v", tokens, h));
@@ -223,7 +232,7 @@ final class MoELowering {
       }
       return;
     }
-    FeedForwardOp op = new FeedForwardOp(name, tokens, width, h, moe.expert().activation());
+    FeedForwardOp op = new FeedForwardOp(name, tokens, width, h, moe.expert().activation(), tile);
     Buffer w1 = expertParameter(moe, "w1", h, width, b);
     Buffer w2 = expertParameter(moe, "w2", width, h, b);
     Buffer hidden = b.work("hidden", tokens, h);

@@ -15,10 +15,12 @@ final class ModelLowering {
   private final int batch;
   private final int timesteps;
   private final int tokens;
+  private final Tile tile;
 
-  ModelLowering(Program program, Parameters parameters, int batch, int timesteps) {
+  ModelLowering(Program program, Parameters parameters, Tile tile, int batch, int timesteps) {
     this.program = program;
     this.parameters = parameters;
+    this.tile = tile;
     this.batch = batch;
     this.timesteps = timesteps;
     this.tokens = batch * timesteps;
@@ -87,7 +89,7 @@ final class ModelLowering {
     } else if (layer.kind() instanceof LayerKind.Dense dense) {
       dense(name, dense, number, in.width(), ends, b);
     } else if (layer.kind() instanceof LayerKind.Experts experts) {
-      new MoELowering(program, parameters, name, tokens, in.width(), number)
+      new MoELowering(program, parameters, tile, name, tokens, in.width(), number)
           .lower(experts.moe(), ends, b);
     }
   }
@@ -125,7 +127,7 @@ final class ModelLowering {
       MoELowering.Ends ends,
       LayerBuilder b) {
     int units = lstm.units();
-    LstmOp op = new LstmOp(name, batch, timesteps, inputs, units);
+    LstmOp op = new LstmOp(name, batch, timesteps, inputs, units, tile);
     LstmOp.Weights weights =
         new LstmOp.Weights(
             b.parameter(
@@ -164,7 +166,7 @@ final class ModelLowering {
       MoELowering.Ends ends,
       LayerBuilder b) {
     int units = dense.units();
-    DenseOp op = new DenseOp(name, tokens, inputs, units, dense.activation());
+    DenseOp op = new DenseOp(name, tokens, inputs, units, dense.activation(), tile);
     Buffer weight =
         b.parameter(
             "weight",
@@ -194,7 +196,7 @@ final class ModelLowering {
         b.parameter(
             "bias", parameters.slot(name, "bias", 1, 1, vocabulary, Parameter.Init.ZERO, number));
     Buffer logits = b.work("logits", tokens, vocabulary);
-    SoftmaxLossOp op = new SoftmaxLossOp(name, tokens, in.width(), vocabulary);
+    SoftmaxLossOp op = new SoftmaxLossOp(name, tokens, in.width(), vocabulary, tile);
     if (program == Program.GENERATE) {
       b.forward(op.probabilities(x, weight, bias, logits));
       b.output(logits);

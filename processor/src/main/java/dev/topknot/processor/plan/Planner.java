@@ -20,17 +20,19 @@ public final class Planner {
    */
   public static Plan plan(Spec spec) {
     Planner planner = new Planner();
+    Tile tile = Tile.of(spec.precision());
     if (spec instanceof LayerSpec layer) {
-      planner.program(Program.TRAIN, (int) layer.tokens(), planner.layer(layer, Program.TRAIN));
       planner.program(
-          Program.EVALUATE, (int) layer.tokens(), planner.layer(layer, Program.EVALUATE));
+          Program.TRAIN, (int) layer.tokens(), planner.layer(layer, tile, Program.TRAIN));
+      planner.program(
+          Program.EVALUATE, (int) layer.tokens(), planner.layer(layer, tile, Program.EVALUATE));
     } else if (spec instanceof ModelSpec model) {
       for (Program program : Program.values()) {
         boolean one = program == Program.GENERATE;
         int batch = one ? 1 : model.batch();
         int timesteps = one ? 1 : model.timesteps();
         List<LayerPlan> layers =
-            new ModelLowering(program, planner.parameters, batch, timesteps).lower(model);
+            new ModelLowering(program, planner.parameters, tile, batch, timesteps).lower(model);
         planner.program(program, batch * timesteps, layers);
       }
     }
@@ -42,7 +44,7 @@ public final class Planner {
         Counts.of(spec));
   }
 
-  private List<LayerPlan> layer(LayerSpec spec, Program program) {
+  private List<LayerPlan> layer(LayerSpec spec, Tile tile, Program program) {
     int tokens = (int) spec.tokens();
     int width = spec.width();
     LayerBuilder builder = new LayerBuilder("", MoELowering.title(spec.moe(), width));
@@ -56,7 +58,8 @@ public final class Planner {
       builder.local("dy", ends.dy());
       builder.local("dx", ends.dx());
     }
-    new MoELowering(program, parameters, "", tokens, width, 0).lower(spec.moe(), ends, builder);
+    new MoELowering(program, parameters, tile, "", tokens, width, 0)
+        .lower(spec.moe(), ends, builder);
     builder.output(ends.y());
     return List.of(builder.build());
   }

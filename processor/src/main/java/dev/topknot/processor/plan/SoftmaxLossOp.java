@@ -10,7 +10,8 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /** softmax(x·Wᵀ + b) and its cross-entropy with the targets. */
-record SoftmaxLossOp(String layer, int tokens, int width, int vocabulary) implements Op {
+record SoftmaxLossOp(String layer, int tokens, int width, int vocabulary, Tile tile)
+    implements ProductOp {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -26,23 +27,26 @@ record SoftmaxLossOp(String layer, int tokens, int width, int vocabulary) implem
 
   @Override
   public List<Kernel> kernels(String method) {
+    Products products = new Products(tile);
     return switch (method) {
       case "forward" ->
-          List.of(logits(operand(4)), rows("forward_loss", operand(3), operand(4), operand(5)));
+          List.of(
+              logits(products, operand(4)),
+              rows("forward_loss", operand(3), operand(4), operand(5)));
       case "probabilities" ->
-          List.of(logits(operand(3)), rows("probabilities_softmax", operand(3)));
+          List.of(logits(products, operand(3)), rows("probabilities_softmax", operand(3)));
       default ->
           List.of(
-              Products.dense(
+              products.dense(
                   "backward_input", tokens, width, vocabulary, operand(2), operand(1), operand(4)),
-              Products.weight(
+              products.weight(
                   "backward_weight", tokens, vocabulary, width, operand(2), operand(0), operand(5)),
               Products.columnSums("backward_bias", tokens, vocabulary, operand(2), operand(6)));
     };
   }
 
-  private Kernel logits(Argument logits) {
-    return Products.dense(
+  private Kernel logits(Products products, Argument logits) {
+    return products.dense(
         "forward_logits", tokens, vocabulary, width, operand(0), operand(1), operand(2), logits);
   }
 

@@ -9,7 +9,8 @@ import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** Each slot's gated expert: out = (silu(u) ⊙ v)·W2ᵀ with u = x·W1ᵀ and v = x·W3ᵀ. */
-record SwigluExpertsOp(String layer, int tokens, int width, MoE moe) implements Op {
+record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
+    implements ProductOp {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -39,7 +40,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe) implements 
   public List<Kernel> kernels(String method) {
     long slots = (long) tokens * moe.k();
     int hidden = moe.expert().width();
-    Products.Grouped grouped = new Products.Grouped(slots, moe.experts());
+    Products.Grouped grouped = new Products(tile).grouped(slots, moe.experts());
     if (method.equals("forward")) {
       return List.of(
           grouped.rows(

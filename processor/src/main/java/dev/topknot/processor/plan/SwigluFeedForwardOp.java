@@ -7,7 +7,8 @@ import static dev.topknot.processor.plan.Operand.write;
 import java.util.List;
 
 /** The only, gated expert of a layer, without a gate: y = (silu(x·W1ᵀ) ⊙ x·W3ᵀ)·W2ᵀ. */
-record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden) implements Op {
+record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden, Tile tile)
+    implements ProductOp {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -28,9 +29,10 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden) impl
 
   @Override
   public List<Kernel> kernels(String method) {
+    Products products = new Products(tile);
     if (method.equals("forward")) {
       return List.of(
-          Products.dense(
+          products.dense(
               "forward_hidden",
               tokens,
               2L * hidden,
@@ -41,11 +43,11 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden) impl
               operand(4),
               operand(5),
               operand(6)),
-          Products.dense(
+          products.dense(
               "forward_output", tokens, width, hidden, operand(6), operand(2), operand(7)));
     }
     return List.of(
-        Products.dense(
+        products.dense(
             "backward_hidden",
             tokens,
             hidden,
@@ -57,7 +59,7 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden) impl
             operand(8),
             operand(9),
             operand(7)),
-        Products.dense(
+        products.dense(
             "backward_input",
             tokens,
             width,
@@ -67,9 +69,9 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden) impl
             operand(1),
             operand(3),
             operand(10)),
-        Products.weight("backward_w1", tokens, hidden, width, operand(8), operand(0), operand(11)),
-        Products.weight("backward_w1", tokens, hidden, width, operand(9), operand(0), operand(13)),
-        Products.weight("backward_w2", tokens, width, hidden, operand(6), operand(7), operand(12)));
+        products.weight("backward_w1", tokens, hidden, width, operand(8), operand(0), operand(11)),
+        products.weight("backward_w1", tokens, hidden, width, operand(9), operand(0), operand(13)),
+        products.weight("backward_w2", tokens, width, hidden, operand(6), operand(7), operand(12)));
   }
 
   Call forward(

@@ -4,9 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Precision;
 import dev.topknot.processor.model.MoE;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 
 class KernelTest {
@@ -71,6 +74,63 @@ class KernelTest {
     Kernel other = kernel("other", Argument.step(0, 1)).repeated(5);
     assertThatThrownBy(() -> KernelLoop.of(List.of(product, other)))
         .hasMessageContaining("count differently");
+  }
+
+  /** Gates, the steps of an LSTM and all that is no product stay as they are. */
+  @Test
+  void inBf16TheProductsOfLayersHaveAnotherTile() {
+    List<Kernel> exact = kernels(Planner.plan(Specs.newsModel()));
+    List<Kernel> rounded = kernels(Planner.plan(Specs.inBf16(Specs.newsModel())));
+    assertThat(rounded)
+        .extracting(Kernel::name)
+        .isEqualTo(exact.stream().map(Kernel::name).toList());
+    Set<String> changed = new TreeSet<>();
+    for (int i = 0; i < exact.size(); i++) {
+      Kernel kernel = rounded.get(i);
+      if (kernel.precision() == Precision.FP32) {
+        assertThat(kernel).isEqualTo(exact.get(i));
+      } else {
+        int gates = kernel.name().equals("backward_hidden") ? 64 * Float.BYTES : 0;
+        assertThat(kernel.sharedBytes()).isEqualTo(Tile.BF16.sharedBytes() + gates);
+        assertThat(kernel.threads()).isEqualTo(Tile.BF16.threads());
+        assertThat(kernel.cost()).isEqualTo(exact.get(i).cost());
+        changed.add(kernel.name());
+      }
+    }
+    assertThat(changed)
+        .containsExactly(
+            "backward_hidden",
+            "backward_input",
+            "backward_w1",
+            "backward_w2",
+            "backward_weight",
+            "backward_wh",
+            "backward_wx",
+            "forward_hidden",
+            "forward_input",
+            "forward_logits",
+            "forward_output");
+  }
+
+  /** The gates of Mixture-of-Experts layers have kernels of some of these names, too. */
+  @Test
+  void inBf16GatesAreInFp32() {
+    Plan plan = Planner.plan(Specs.inBf16(Specs.newsModel()));
+    List<Kernel> gates =
+        plan.programs().stream()
+            .flatMap(program -> DeviceCalls.all(plan, program).stream())
+            .filter(call -> !(call.op() instanceof ProductOp))
+            .flatMap(call -> call.kernels().stream())
+            .toList();
+    assertThat(gates).extracting(Kernel::name).contains("forward_logits", "backward_input");
+    assertThat(gates).extracting(Kernel::precision).containsOnly(Precision.FP32);
+  }
+
+  private static List<Kernel> kernels(Plan plan) {
+    return plan.programs().stream()
+        .flatMap(program -> DeviceCalls.all(plan, program).stream())
+        .flatMap(call -> call.kernels().stream())
+        .toList();
   }
 
   @Test

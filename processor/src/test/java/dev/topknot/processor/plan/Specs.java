@@ -62,6 +62,30 @@ public final class Specs {
         Precision.FP32);
   }
 
+  /** The same layer with bf16 operands. */
+  public static LayerSpec inBf16(LayerSpec spec) {
+    return new LayerSpec(
+        spec.name(),
+        spec.isPublic(),
+        spec.moe(),
+        spec.width(),
+        spec.tokens(),
+        spec.optimizer(),
+        Precision.BF16);
+  }
+
+  /** The same model with bf16 operands. */
+  public static ModelSpec inBf16(ModelSpec spec) {
+    return new ModelSpec(
+        spec.name(),
+        spec.isPublic(),
+        spec.batch(),
+        spec.timesteps(),
+        spec.optimizer(),
+        Precision.BF16,
+        spec.layers());
+  }
+
   /** A model with an embedding, these layers and a softmax, {@code com.example.Model}. */
   public static ModelSpec model(
       int batch, int timesteps, int vocabulary, int width, ModelSpec.Layer... between) {

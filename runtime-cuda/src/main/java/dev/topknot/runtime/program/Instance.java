@@ -1,5 +1,6 @@
 package dev.topknot.runtime.program;
 
+import dev.topknot.dsl.Precision;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.Parameter;
@@ -8,10 +9,19 @@ import dev.topknot.runtime.cpu.CpuDevice;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** What the fronts of models and layers share: who may call, parameters, layers and freezing. */
 final class Instance {
+  private static final Logger LOG = LoggerFactory.getLogger(Instance.class);
+
+  /** Specifications that run on the CPU in more than their precision, and whose users know. */
+  private static final Set<String> MORE_PRECISE = ConcurrentHashMap.newKeySet();
+
   final Layout layout;
   final Executor executor;
   final Guard guard;
@@ -30,9 +40,18 @@ final class Instance {
     this.parameters = List.copyOf(all);
   }
 
-  /** The CPU, or an exception that says what a specification is compiled for. */
-  static CpuDevice cpu(Device device, Layout layout) {
+  /**
+   * The CPU, or an exception that says what a specification is compiled for. It computes in fp32
+   * whatever the precision; the log says so once for each specification that wants less.
+   */
+  static CpuDevice cpu(Device device, Layout layout, Precision precision) {
     if (device instanceof CpuDevice cpu) {
+      if (precision != Precision.FP32 && MORE_PRECISE.add(layout.spec())) {
+        LOG.info(
+            "{}: precision = {} is for GPUs; on the CPU its products are in fp32",
+            layout.spec(),
+            precision);
+      }
       return cpu;
     }
     throw new IllegalArgumentException(

@@ -85,7 +85,12 @@ public final class MoEInstance implements MoE {
         device instanceof CudaDevice gpu
             ? CudaMoEExecutor.open(gpu, shape, layout, options, frozen, cuda)
             : CpuMoEExecutor.open(
-                Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
+                Instance.cpu(device, layout, shape.precision()),
+                shape,
+                layout,
+                options,
+                frozen,
+                cpu);
     Instance.initialised(executor, seed);
     return new MoEInstance(shape, layout, seed, 0, executor, frozen);
   }

@@ -1,6 +1,8 @@
 package dev.topknot.runtime.program;
 
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
+import java.util.Objects;
 
 /**
  * What the front of a layer that stands alone must know of its shapes.
@@ -10,8 +12,10 @@ import dev.topknot.dsl.Optimizer;
  * @param experts number of experts
  * @param k experts a token is sent to
  * @param optimizer which moments there are beside the parameters
+ * @param precision what large products round their operands to
  */
-public record MoEShape(int tokens, int width, int experts, int k, Optimizer optimizer) {
+public record MoEShape(
+    int tokens, int width, int experts, int k, Optimizer optimizer, Precision precision) {
 
   /** Checks that all sizes are positive. */
   public MoEShape {
@@ -20,10 +24,11 @@ public record MoEShape(int tokens, int width, int experts, int k, Optimizer opti
     Shapes.requirePositive("experts", experts);
     Shapes.requirePositive("k", k);
     Shapes.requireKnown(optimizer);
+    Objects.requireNonNull(precision, "precision");
   }
 
-  /** A shape with Adam. */
+  /** A shape with Adam, in fp32. */
   public MoEShape(int tokens, int width, int experts, int k) {
-    this(tokens, width, experts, k, Optimizer.ADAM);
+    this(tokens, width, experts, k, Optimizer.ADAM, Precision.FP32);
   }
 }

@@ -92,7 +92,12 @@ public final class ModelInstance implements LanguageModel {
         device instanceof CudaDevice gpu
             ? CudaModelExecutor.open(gpu, shape, layout, options, frozen, cuda)
             : CpuModelExecutor.open(
-                Instance.cpu(device, layout), shape, layout, options, frozen, cpu);
+                Instance.cpu(device, layout, shape.precision()),
+                shape,
+                layout,
+                options,
+                frozen,
+                cpu);
     Instance.initialised(executor, seed);
     return new ModelInstance(shape, layout, seed, 0, executor, frozen);
   }

@@ -1,6 +1,8 @@
 package dev.topknot.runtime.program;
 
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
+import java.util.Objects;
 
 /**
  * What the front of a model must know of its shapes.
@@ -9,8 +11,10 @@ import dev.topknot.dsl.Optimizer;
  * @param timesteps tokens of each in one batch
  * @param vocabulary number of token ids
  * @param optimizer which moments there are beside the parameters
+ * @param precision what large products round their operands to
  */
-public record ModelShape(int batch, int timesteps, int vocabulary, Optimizer optimizer) {
+public record ModelShape(
+    int batch, int timesteps, int vocabulary, Optimizer optimizer, Precision precision) {
 
   /** Checks that all sizes are positive. */
   public ModelShape {
@@ -19,11 +23,12 @@ public record ModelShape(int batch, int timesteps, int vocabulary, Optimizer opt
     Shapes.requirePositive("vocabulary", vocabulary);
     Math.multiplyExact(batch, timesteps);
     Shapes.requireKnown(optimizer);
+    Objects.requireNonNull(precision, "precision");
   }
 
-  /** A shape with Adam. */
+  /** A shape with Adam, in fp32. */
   public ModelShape(int batch, int timesteps, int vocabulary) {
-    this(batch, timesteps, vocabulary, Optimizer.ADAM);
+    this(batch, timesteps, vocabulary, Optimizer.ADAM, Precision.FP32);
   }
 
   /** Tokens of one batch. */

@@ -1,6 +1,7 @@
 package dev.topknot.runtime.cuda;
 
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.LanguageModel;
 import dev.topknot.runtime.Options;
@@ -38,7 +39,7 @@ final class SumModel extends CudaModel {
   static LanguageModel on(Device device) {
     return ModelInstance.open(
         device,
-        new ModelShape(BATCH, TIMESTEPS, VOCABULARY, Optimizer.ADAM),
+        new ModelShape(BATCH, TIMESTEPS, VOCABULARY, Optimizer.ADAM, Precision.FP32),
         LAYOUT,
         Options.defaults().withLoadLoss(0.5),
         7,

@@ -1,5 +1,6 @@
 package dev.topknot.processor.write.cuda;
 
+import dev.topknot.dsl.Precision;
 import dev.topknot.processor.model.SpecName;
 import dev.topknot.processor.plan.Constant;
 import dev.topknot.processor.plan.KernelNames;
@@ -7,6 +8,7 @@ import dev.topknot.processor.plan.LayerPlan;
 import dev.topknot.processor.plan.Op;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Program;
+import dev.topknot.processor.plan.Tile;
 import java.util.List;
 import java.util.Locale;
 import java.util.TreeSet;
@@ -19,6 +21,7 @@ import java.util.stream.Collectors;
  * <pre>{@code
  * // below: LSTM, 128 to 128; dropout 0.1; residual.
  * struct BelowLayer {
+ *   using Tile = Fp32Tile;
  *   static constexpr int BATCH = 32, TIMESTEPS = 20, INPUTS = 128, UNITS = 128;
  * };
  * TOPKNOT_LSTM(below_lstm, BelowLayer)
@@ -53,6 +56,8 @@ public final class CuWriter {
     line(
         "// A struct holds the constants of a layer; each macro defines the kernels of one op with");
     line("// them. " + name.cuda() + " launches the kernels.");
+    line("//");
+    text.append(precision(plan.spec().precision()));
     line("");
     names.prefixes().keySet().stream()
         .map(Op::source)
@@ -65,6 +70,19 @@ public final class CuWriter {
       names.structs().forEach((struct, ops) -> write(struct, ops, true));
     }
     return text.toString();
+  }
+
+  private static String precision(Precision precision) {
+    return switch (precision) {
+      case FP32 ->
+          "// precision = FP32: a Tile is how a block multiplies matrices, all of them in fp32.\n";
+      case BF16 ->
+          """
+          // precision = BF16: a Tile is how a block multiplies matrices. Bf16Tile rounds their elements
+          // to bf16 on the way to the tensor cores, which add in fp32. In fp32 are gates, the steps of a
+          // recurrent layer, all that is no product, and whatever lies in memory.
+          """;
+    };
   }
 
   private void section(String title, Program program) {
@@ -103,11 +121,19 @@ public final class CuWriter {
     return "All parameters, padding included";
   }
 
-  /** Neighbours of one type share a declaration while it fits a line. */
+  /** The tile first; neighbours of one type share a declaration while it fits a line. */
   private void members(List<Constant> constants) {
     String line = "";
     String type = "";
     for (Constant constant : constants) {
+      if (constant.value() instanceof Tile tile) {
+        line("  using Tile = " + tile.policy() + ";");
+      }
+    }
+    for (Constant constant : constants) {
+      if (constant.value() instanceof Tile) {
+        continue;
+      }
       String next = type(constant.value());
       String member = member(constant);
       boolean fits = line.length() + ", ;".length() + member.length() <= COLUMNS;

@@ -13,6 +13,7 @@ import com.palantir.javapoet.ParameterizedTypeName;
 import com.palantir.javapoet.TypeName;
 import com.palantir.javapoet.TypeSpec;
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.LayerSpec;
 import dev.topknot.processor.model.MoE;
@@ -113,10 +114,12 @@ final class EntryWriter {
     constructor(type, RuntimeNames.LANGUAGE_MODEL);
     CodeBlock shape =
         CodeBlock.of(
-            "new $T(BATCH, TIMESTEPS, VOCABULARY, $T.$L)",
+            "new $T(BATCH, TIMESTEPS, VOCABULARY, $T.$L, $T.$L)",
             RuntimeNames.MODEL_SHAPE,
             Optimizer.class,
-            model.optimizer());
+            model.optimizer(),
+            Precision.class,
+            model.precision());
     factories(type, RuntimeNames.MODEL_INSTANCE, shape);
     for (ModelSpec.Layer layer : model.layers()) {
       type.addMethod(handle(layer));
@@ -152,10 +155,12 @@ final class EntryWriter {
     constructor(type, RuntimeNames.MOE);
     CodeBlock shape =
         CodeBlock.of(
-            "new $T(TOKENS, WIDTH, EXPERTS, K, $T.$L)",
+            "new $T(TOKENS, WIDTH, EXPERTS, K, $T.$L, $T.$L)",
             RuntimeNames.MOE_SHAPE,
             Optimizer.class,
-            layer.optimizer());
+            layer.optimizer(),
+            Precision.class,
+            layer.precision());
     factories(type, RuntimeNames.MOE_INSTANCE, shape);
     type.addMethod(
         MethodSpec.methodBuilder("part")

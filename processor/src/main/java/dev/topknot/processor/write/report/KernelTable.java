@@ -1,5 +1,6 @@
 package dev.topknot.processor.write.report;
 
+import dev.topknot.dsl.Precision;
 import dev.topknot.processor.plan.Argument;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
@@ -18,16 +19,19 @@ import java.util.Locale;
 /** The launches of a program on a GPU, and how long they would take at a roofline. */
 final class KernelTable {
   /** Products in fp32 on an H100 or H200, without tensor cores: FLOP/s. */
-  static final double FLOPS_PER_SECOND = 60e12;
+  private static final double FP32_FLOPS_PER_SECOND = 60e12;
+
+  /** What the tensor cores of an H100 do at most in bf16, without sparsity: FLOP/s. */
+  private static final double TENSOR_CORES_PER_SECOND = 989e12;
+
+  /** The part of it that mma.sync reaches, the instruction of {@code bf16_tile.cuh}. */
+  private static final double MMA_SYNC_SHARE = 0.6;
 
   /** Memory of an H100: bytes/s. */
-  static final double BYTES_PER_SECOND = 3.3e12;
+  private static final double BYTES_PER_SECOND = 3.3e12;
 
   /** What a launch takes at least, in seconds. */
-  static final double LAUNCH_SECONDS = 3e-6;
-
-  /** Kernels with at least this much shared memory stage the tiles of products in it. */
-  private static final int PRODUCT_SHARED = 16 * 1024;
+  private static final double LAUNCH_SECONDS = 3e-6;
 
   private final Plan plan;
   private final ProgramPlan program;
@@ -40,9 +44,32 @@ final class KernelTable {
   }
 
   /** The seconds of one launch: the slower of arithmetic and memory, and the launch itself. */
-  static double seconds(Cost cost) {
-    double work = Math.max(cost.flops() / FLOPS_PER_SECOND, cost.bytes() / BYTES_PER_SECOND);
-    return LAUNCH_SECONDS + work;
+  private static double seconds(Kernel kernel, Cost cost) {
+    double arithmetic = cost.flops() / flopsPerSecond(kernel.precision());
+    return LAUNCH_SECONDS + Math.max(arithmetic, cost.bytes() / BYTES_PER_SECOND);
+  }
+
+  private static double flopsPerSecond(Precision precision) {
+    return switch (precision) {
+      case FP32 -> FP32_FLOPS_PER_SECOND;
+      case BF16 -> MMA_SYNC_SHARE * TENSOR_CORES_PER_SECOND;
+    };
+  }
+
+  private static String rate(Precision precision) {
+    return format("%.0f TFLOP/s", flopsPerSecond(precision) / 1e12);
+  }
+
+  /** The rates of arithmetic that the plan's products have. */
+  private String rates() {
+    String fp32 = "fp32, " + rate(Precision.FP32);
+    return switch (plan.spec().precision()) {
+      case FP32 -> fp32;
+      case BF16 ->
+          format(
+              "bf16, %s, which mma.sync reaches of the tensor cores' %.0f; %s",
+              rate(Precision.BF16), TENSOR_CORES_PER_SECOND / 1e12, fp32);
+    };
   }
 
   /** The lines of the table, as Markdown. */
@@ -50,24 +77,25 @@ final class KernelTable {
     List<String> lines = new ArrayList<>();
     lines.add(
         format(
-            "On a GPU: kernels, with the roofline of an H100 (fp32, %.0f TFLOP/s; %.1f TB/s; %.0f"
-                + " microseconds a launch). Expected, not measured: operands count once a launch, and"
-                + " products of one call share its FLOPs evenly.",
-            FLOPS_PER_SECOND / 1e12, BYTES_PER_SECOND / 1e12, LAUNCH_SECONDS * 1e6));
+            "On a GPU: kernels, with the roofline of an H100 (%s; %.1f TB/s; %.0f microseconds a"
+                + " launch). Expected, not measured: operands count once a launch. What products"
+                + " round their operands to stands beside their FLOPs.",
+            rates(), BYTES_PER_SECOND / 1e12, LAUNCH_SECONDS * 1e6));
     lines.add("");
-    lines.add("| kernel | launches | grid | block | shared bytes | MFLOP | MB | expected µs |");
-    lines.add("|---|---:|---:|---:|---:|---:|---:|---:|");
+    lines.add(
+        "| kernel | launches | grid | block | shared bytes | MFLOP | in | MB | expected µs |");
+    lines.add("|---|---:|---:|---:|---:|---:|---|---:|---:|");
     long launches = 0;
     double seconds = 0;
     for (Call call : DeviceCalls.all(plan, program)) {
       for (Kernel kernel : call.kernels()) {
         Cost cost = cost(call, kernel);
-        double time = kernel.times() * seconds(cost);
+        double time = kernel.times() * seconds(kernel, cost);
         launches += kernel.times();
         seconds += time;
         lines.add(
             format(
-                "| %s | %d | %d × %d × %d | %d | %d | %,.1f | %,.1f | %,.1f |",
+                "| %s | %d | %d × %d × %d | %d | %d | %,.1f | %s | %,.1f | %,.1f |",
                 names.kernel(call.op(), kernel),
                 kernel.times(),
                 kernel.grid().x(),
@@ -76,11 +104,12 @@ final class KernelTable {
                 kernel.threads(),
                 kernel.sharedBytes(),
                 kernel.times() * cost.flops() / 1e6,
+                cost.flops() > 0 ? kernel.precision().name().toLowerCase(Locale.ROOT) : "",
                 kernel.times() * cost.bytes() / 1e6,
                 time * 1e6));
       }
     }
-    lines.add(format("| all | %d | | | | | | %,.1f |", launches, seconds * 1e6));
+    lines.add(format("| all | %d | | | | | | | %,.1f |", launches, seconds * 1e6));
     lines.add("");
     lines.add(
         format(
@@ -89,7 +118,7 @@ final class KernelTable {
     return lines;
   }
 
-  /** The cost of one launch: as the kernel says, or its share of the call's and its operands. */
+  /** The cost of one launch: as the kernel says, or the bytes of its operands. */
   private static Cost cost(Call call, Kernel kernel) {
     if (kernel.cost().isPresent()) {
       return kernel.cost().get();
@@ -104,17 +133,7 @@ final class KernelTable {
         bytes += operand.buffer().bytes() * (weights ? call.op().touched() : 1);
       }
     }
-    return new Cost(flops(call, kernel), Math.round(bytes));
-  }
-
-  /** A call's products are much of a size; each takes an equal share of its FLOPs. */
-  private static long flops(Call call, Kernel kernel) {
-    long products = call.kernels().stream().filter(KernelTable::isProduct).count();
-    return isProduct(kernel) ? call.cost().flops() / products / kernel.times() : 0;
-  }
-
-  private static boolean isProduct(Kernel kernel) {
-    return kernel.cost().isEmpty() && kernel.sharedBytes() >= PRODUCT_SHARED;
+    return new Cost(0, Math.round(bytes));
   }
 
   private static String format(String text, Object... arguments) {

@@ -1,6 +1,7 @@
 package dev.topknot.processor.write.report;
 
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.dsl.Precision;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.Cost;
@@ -53,9 +54,17 @@ public final class ReportWriter {
         plan.counts().opsPerTimestep());
     line("| tokens in a call | %,d |", plan.spec().tokens());
     line("| optimizer | %s |", plan.spec().optimizer());
-    line("| precision | %s |", plan.spec().precision());
+    line("| precision | %s |", precision(plan.spec().precision()));
     line("| memory of an instance that trains | %s |", bytes(plan.bytes()));
     line("");
+  }
+
+  private static String precision(Precision precision) {
+    return switch (precision) {
+      case FP32 -> "FP32";
+      case BF16 ->
+          "BF16: on a GPU, products round their operands; sums, memory and the CPU are fp32";
+    };
   }
 
   private void parameters() {

@@ -48,6 +48,8 @@ class JavaWriterTest {
     compare(CuWriter.write(layer, new KernelNames(layer)), "Experts.cu");
     Plan model = Planner.plan(Specs.newsModel());
     compare(CuWriter.write(model, new KernelNames(model)), "Model.cu");
+    Plan rounded = Planner.plan(Specs.inBf16(Specs.newsModel()));
+    compare(CuWriter.write(rounded, new KernelNames(rounded)), "ModelBf16.cu");
   }
 
   private static void golden(Spec spec, String name) throws IOException {

@@ -35,6 +35,22 @@ class ReportWriterTest {
   }
 
   @Test
+  void saysThePrecisionAndItsRate() {
+    assertThat(ReportWriter.write(Planner.plan(Specs.newsModel())))
+        .contains("| precision | FP32 |")
+        .contains("an H100 (fp32, 60 TFLOP/s; 3.3 TB/s;")
+        .containsPattern("\\| next_softmax_loss_forward_logits .*\\| 1,638.4 \\| fp32 \\|")
+        .doesNotContain("bf16");
+    String rounded = ReportWriter.write(Planner.plan(Specs.inBf16(Specs.newsModel())));
+    assertThat(rounded)
+        .contains("| precision | BF16: on a GPU, products round their operands;")
+        .contains("(bf16, 593 TFLOP/s, which mma.sync reaches of the tensor cores' 989; fp32, 60")
+        .containsPattern("\\| next_softmax_loss_forward_logits .*\\| 1,638.4 \\| bf16 \\|")
+        .containsPattern("\\| below_lstm_forward_step .*\\| 83.9 \\| fp32 \\|")
+        .containsPattern("\\| experts_noisy_top_k_gate_forward_logits .*\\| fp32 \\|");
+  }
+
+  @Test
   void withoutAnOptimizerThereIsNoUpdate() {
     LayerSpec adam = Specs.layer(Specs.moe(4, 2, 8, ActivationFunction.RELU), 8, 6);
     LayerSpec none =

@@ -1,0 +1,82 @@
+package dev.topknot.processor.plan;
+
+import dev.topknot.dsl.Precision;
+
+/**
+ * A tile policy of the CUDA sources: how much of a product a block computes, and what it takes. The
+ * numbers are those of {@code gemm.cuh} and {@code bf16_tile.cuh}.
+ */
+public enum Tile {
+  /** 64 × 64 in fp32, two stages of both operands, [16, 64 + 4] each. */
+  FP32("Fp32Tile", Precision.FP32, 64, 64, 256, 2 * 16 * 2 * (64 + 4) * Float.BYTES),
+
+  /** 64 × 64 on tensor cores, two stages of both operands, [64, 32] of two bytes each. */
+  BF16("Bf16Tile", Precision.BF16, 64, 64, 256, 2 * 2 * 64 * 32 * Short.BYTES),
+
+  /** 32 × 32 in fp32: the steps of a recurrent layer, two stages, [32, 32 + 4] each. */
+  STEP("StepTile", Precision.FP32, 32, 32, 128, 2 * 32 * 2 * (32 + 4) * Float.BYTES);
+
+  private final String policy;
+  private final Precision precision;
+  private final int rows;
+  private final int columns;
+  private final int threads;
+  private final int sharedBytes;
+
+  Tile(String policy, Precision precision, int rows, int columns, int threads, int sharedBytes) {
+    this.policy = policy;
+    this.precision = precision;
+    this.rows = rows;
+    this.columns = columns;
+    this.threads = threads;
+    this.sharedBytes = sharedBytes;
+  }
+
+  /** The tile of the products of layers whose operands have a precision. */
+  public static Tile of(Precision precision) {
+    return switch (precision) {
+      case FP32 -> FP32;
+      case BF16 -> BF16;
+    };
+  }
+
+  /** Its name in the CUDA sources. */
+  public String policy() {
+    return policy;
+  }
+
+  /** What operands are rounded to before they are multiplied. */
+  public Precision precision() {
+    return precision;
+  }
+
+  /** Rows of a product that a block computes. */
+  public int rows() {
+    return rows;
+  }
+
+  /** Columns of a product that a block computes. */
+  public int columns() {
+    return columns;
+  }
+
+  /** Threads of a block. */
+  public int threads() {
+    return threads;
+  }
+
+  /** Shared memory that the operands of a block take. */
+  public int sharedBytes() {
+    return sharedBytes;
+  }
+
+  /** Likewise, where the block keeps the gate of each of its rows too. */
+  public int gatedSharedBytes() {
+    return sharedBytes + rows * Float.BYTES;
+  }
+
+  /** The blocks of so many products [height, width]. */
+  Grid grid(long height, long width, long products) {
+    return Grid.of(Grid.blocks(height, rows), Grid.blocks(width, columns), products);
+  }
+}
