@@ -2,9 +2,9 @@ package dev.topknot.it.numerics;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.topknot.dsl.Precision;
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Gating;
+import dev.topknot.dsl.Precision;
 import dev.topknot.it.numerics.GeneratedLayerTest.Generated;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.MoE;
@@ -50,7 +50,8 @@ class RandomLayersTest {
     loader = new URLClassLoader(new URL[] {directory.toUri().toURL()}, getClass().getClassLoader());
     for (int i = 0; i < cases.size(); i++) {
       Method on = loader.loadClass("TopknotDrawn_L" + i).getMethod("on", Device.class, long.class);
-      layers.add(new Generated((device, seed) -> open(on, device, seed), cases.get(i), Precision.FP32));
+      layers.add(
+          new Generated((device, seed) -> open(on, device, seed), cases.get(i), Precision.FP32));
     }
   }
 
