@@ -2,11 +2,17 @@ package dev.topknot.it.numerics;
 
 import dev.topknot.it.cuda.EmulatedDevices;
 import dev.topknot.runtime.Device;
+import java.util.List;
 
 /** The kernels of a generated model, on the emulator. */
 class CudaModelTest extends GeneratedModelTest {
   @Override
-  Device device(int variant) {
-    return EmulatedDevices.of(variant);
+  List<Device> devices() {
+    return EmulatedDevices.all();
+  }
+
+  @Override
+  void poison(Device device) {
+    EmulatedDevices.driver(device).poisonWorkspaces();
   }
 }
