@@ -55,7 +55,9 @@ class Mutations {
           Map.entry("dispatch.cuh", List.of("GateKernelsTest#dispatchAndCombine")),
           Map.entry("embedding.cuh", List.of("ModelKernelsTest#embedding")),
           Map.entry("experts.cuh", List.of("ExpertsKernelsTest")),
-          Map.entry("gate.cuh", List.of("GateKernelsTest", "TwinTest#aRecordedStepIsSaneAndHasTheSameBits")),
+          Map.entry(
+              "gate.cuh",
+              List.of("GateKernelsTest", "TwinTest#aRecordedStepIsSaneAndHasTheSameBits")),
           Map.entry("gemm.cuh", List.of("DenseKernelsTest", "ExpertsKernelsTest")),
           Map.entry("operand.cuh", List.of("DenseKernelsTest")),
           Map.entry("perceptron.cuh", List.of("ExpertsKernelsTest")),
