@@ -234,6 +234,24 @@ TOPKNOT_DEVICE void blocksBody(const float* in, float* out) {
 }
 PLANTED(blocks, 64)
 
+/**
+ * Swaps neighbours of a warp through shared memory. Bug: a shuffle in place of the barrier, which
+ * brings the lanes together, but orders no memory.
+ */
+template <bool BROKEN>
+TOPKNOT_DEVICE void swapBody(const float* in, float* out) {
+  float* shared = sharedMemory<float>();
+  const int t = static_cast<int>(threadIdx.x);
+  shared[t] = in[t];
+  if (BROKEN) {
+    __shfl_sync(0xFFFFFFFFu, t, 0);
+  } else {
+    __syncwarp();
+  }
+  out[t] = shared[t ^ 1];
+}
+PLANTED(swap, 64)
+
 /** Copies 252 values by fours. Bug: from an address that is no multiple of 16 bytes. */
 template <bool BROKEN>
 TOPKNOT_DEVICE void alignedBody(const float* in, float* out) {

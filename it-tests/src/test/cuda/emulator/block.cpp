@@ -340,6 +340,7 @@ void Block::collective(unsigned mask, const char* operation, void* operands, Exc
                        Site site) {
   Fiber* me;
   const char* clock;
+  bool orders;
   {
     sanitizer::Hidden hidden;
     me = &self();
@@ -357,13 +358,19 @@ void Block::collective(unsigned mask, const char* operation, void* operands, Exc
                     : clocks_.data() + BARRIER_CLOCKS + me->warp * WARP_CLOCKS +
                           (warp.nextClock++ % WARP_CLOCKS);
     clock = me->clock;
+    // A shuffle or a vote carries its values; of memory it promises nothing.
+    orders = strcmp(operation, "__syncwarp") == 0;
   }
-  sanitizer::release(clock);
+  if (orders) {
+    sanitizer::release(clock);
+  }
   {
     sanitizer::Hidden hidden;
     meet(mask, operation, operands, exchange, site);
   }
-  sanitizer::acquire(clock);
+  if (orders) {
+    sanitizer::acquire(clock);
+  }
 }
 
 void Block::meet(unsigned mask, const char* operation, void* operands, Exchange exchange,

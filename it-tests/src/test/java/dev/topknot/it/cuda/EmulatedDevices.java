@@ -1,22 +1,31 @@
 package dev.topknot.it.cuda;
 
+import dev.topknot.it.cuda.Emulator.Schedule;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.cuda.CudaDevice;
+import java.util.ArrayList;
+import java.util.List;
 
 /** Devices whose kernels run on the emulator. */
 public final class EmulatedDevices {
   private EmulatedDevices() {}
 
   /**
-   * A device that orders threads, blocks and asynchronous copies in one of two opposite ways;
-   * aborts the calling test where there is no g++.
-   *
-   * @param variant 1: ascending, copies land at once; 2: descending, copies land when waited for
+   * Devices that order threads and blocks in each way there is, with asynchronous copies that land
+   * at once or when waited for; aborts the calling test where there is no g++.
    */
-  public static Device of(int variant) {
-    Emulator.Schedule schedule =
-        variant == 1 ? Emulator.Schedule.ASCENDING : Emulator.Schedule.DESCENDING;
-    return CudaDevice.of(
-        new EmulatedDriver(emulator -> emulator.configure(schedule, variant == 1, 1, 2)));
+  public static List<Device> all() {
+    List<Device> all = new ArrayList<>();
+    for (boolean eager : new boolean[] {true, false}) {
+      for (Schedule schedule : Schedule.values()) {
+        all.add(CudaDevice.of(new EmulatedDriver(e -> e.configure(schedule, eager, 1, 2))));
+      }
+    }
+    return all;
+  }
+
+  /** The driver of one of these devices. */
+  public static EmulatedDriver driver(Device device) {
+    return (EmulatedDriver) ((CudaDevice) device).driver();
   }
 }

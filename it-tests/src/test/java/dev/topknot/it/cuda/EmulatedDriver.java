@@ -12,11 +12,15 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
 /**
@@ -26,6 +30,7 @@ import java.util.function.Consumer;
 public final class EmulatedDriver implements Driver {
   private static final Properties PROPERTIES =
       new Properties("CUDA emulator", 8, 0, 1, 4L << 30, 99 << 10);
+  private static final int POISON = 0xFFE5FFE5; // as the emulator's: NaN, and no index
 
   private final Consumer<Emulator> configuration;
   private final Emulator memory;
@@ -33,9 +38,11 @@ public final class EmulatedDriver implements Driver {
   private final Map<Long, Kernel> kernels = new HashMap<>();
   private final Map<Long, List<Runnable>> graphs = new HashMap<>();
   private final Set<ByteBuffer> hostBlocks = Collections.newSetFromMap(new IdentityHashMap<>());
-  private final Map<Long, Long> allocations = new HashMap<>();
+  private final NavigableMap<Long, Long> allocations = new TreeMap<>();
+  private final Set<Long> ofHost = new HashSet<>(); // allocations that the host wrote to
   private final Deque<Runnable> pending = new ArrayDeque<>();
   private List<Runnable> captured;
+  private BiConsumer<String, long[]> observer = (kernel, parameters) -> {};
   private long handles;
 
   private record Kernel(Emulator emulator, long module, String name) {}
@@ -65,6 +72,34 @@ public final class EmulatedDriver implements Driver {
     return allocations.values().stream().mapToLong(Long::longValue).sum();
   }
 
+  /** Bytes between an address and the start of its allocation. */
+  public synchronized long offset(long address) {
+    return address - allocations.floorKey(address);
+  }
+
+  /**
+   * Looks at the device's memory after each launch from now on.
+   *
+   * @param watching is given the kernel's name and parameters
+   */
+  public synchronized void afterLaunches(BiConsumer<String, long[]> watching) {
+    observer = watching;
+  }
+
+  /**
+   * Fills with NaN all memory that only kernels write to, which is workspaces and scratch: between
+   * two steps nobody may count on what it holds.
+   */
+  public synchronized void poisonWorkspaces() {
+    synchronize();
+    allocations.forEach(
+        (address, bytes) -> {
+          if (!ofHost.contains(address)) {
+            set(address, POISON, bytes / Integer.BYTES);
+          }
+        });
+  }
+
   @Override
   public Properties properties() {
     return PROPERTIES;
@@ -83,6 +118,7 @@ public final class EmulatedDriver implements Driver {
     if (allocations.remove(address) == null) {
       throw new CudaException("freeing memory: there is none at " + address);
     }
+    ofHost.remove(address);
     fail(memory.free(address));
   }
 
@@ -104,6 +140,7 @@ public final class EmulatedDriver implements Driver {
   public synchronized void write(long to, ByteBuffer from) {
     requireDirect(from);
     ByteBuffer source = from.duplicate();
+    ofHost.add(allocations.floorKey(to));
     soon(() -> bytes(to, source.remaining()).put(source.duplicate()));
   }
 
@@ -116,18 +153,21 @@ public final class EmulatedDriver implements Driver {
 
   @Override
   public synchronized void copy(long to, long from, long bytes) {
+    ofHost.add(allocations.floorKey(to));
     soon(() -> bytes(to, bytes).put(bytes(from, bytes)));
   }
 
   @Override
   public synchronized void fill(long address, int word, long words) {
-    soon(
-        () -> {
-          ByteBuffer target = bytes(address, Integer.BYTES * words);
-          while (target.hasRemaining()) {
-            target.putInt(word);
-          }
-        });
+    ofHost.add(allocations.floorKey(address));
+    soon(() -> set(address, word, words));
+  }
+
+  private static void set(long address, int word, long words) {
+    ByteBuffer target = bytes(address, Integer.BYTES * words);
+    while (target.hasRemaining()) {
+      target.putInt(word);
+    }
   }
 
   @Override
@@ -168,6 +208,7 @@ public final class EmulatedDriver implements Driver {
         () -> {
           fail(k.emulator.launch(k.name, grid, block, sharedBytes, kept));
           fail(memory.check().map(damage -> k.name + ": " + damage));
+          observer.accept(k.name, kept);
         });
   }
 

@@ -41,7 +41,6 @@ public final class EmulatorBuild {
   }
 
   private static final Path EMULATOR = Path.of("src/test/cuda");
-  private static final Path KERNELS = Path.of("../runtime-cuda/src/main/resources");
   private static final Path BUILT = Path.of("target/emulator");
 
   private static final List<String> OPTIONS =
@@ -58,8 +57,7 @@ public final class EmulatorBuild {
           "-Werror",
           "-Wno-unknown-pragmas", // unroll
           "-DTOPKNOT_HOST",
-          "-I" + EMULATOR,
-          "-I" + KERNELS);
+          "-I" + EMULATOR);
 
   /**
    * For kernels alone: what C++ leaves undefined is reported by the emulator (see {@code
@@ -76,7 +74,17 @@ public final class EmulatorBuild {
 
   private static final Optional<String> COMPILER = compiler();
 
+  /** The folder of {@code topknot/*.cuh}; {@link Mutations} compiles changed copies. */
+  private static volatile Path kernels = Path.of("../runtime-cuda/src/main/resources");
+
   private EmulatorBuild() {}
+
+  /** Takes the kernels from another folder from now on; returns the one before. */
+  static Path useKernels(Path folder) {
+    Path before = kernels;
+    kernels = folder;
+    return before;
+  }
 
   /** Whether there is a g++ for x86-64 Linux. */
   public static boolean available() {
@@ -128,12 +136,13 @@ public final class EmulatorBuild {
     List<Path> objects = objects(variant);
     List<String> command = command(variant);
     command.addAll(KERNEL_OPTIONS);
+    command.add("-I" + kernels);
     command.addAll(before);
     command.addAll(List.of("kernels.cu", "-x", "none"));
     objects.forEach(object -> command.add(object.toString()));
     command.addAll(after);
     command.addAll(List.of("-o", name, "-ldl", "-lpthread"));
-    Path folder = BUILT.resolve(hash(command, source, files(KERNELS.resolve("topknot"))));
+    Path folder = BUILT.resolve(hash(command, source, files(kernels.resolve("topknot"))));
     Path built = folder.resolve(name);
     if (Files.exists(built)) {
       return built;

@@ -119,6 +119,7 @@ class EmulatorTest {
               Finding.ALWAYS,
               "deadlock: threads 0-31 at __syncthreads (kernels.cu:"),
           planted("blocks", 4, 0, 65, i -> i < 4 ? 2 * IN[64 * i] : Float.NaN, Finding.NEVER, ""),
+          planted("swap", 1, 256, 64, i -> IN[i ^ 1], Finding.NEVER, ""),
           planted(
               "aligned",
               1,
@@ -210,7 +211,7 @@ class EmulatorTest {
 
       List<String> kernels =
           variant == Variant.THREAD
-              ? List.of("reverse", "rows", "slots", "blocks")
+              ? List.of("reverse", "rows", "slots", "blocks", "swap")
               : List.of("neighbours", "tail");
       for (String kernel : kernels) {
         List<Planted> one =

@@ -70,6 +70,16 @@ final class Kernels {
     return exact;
   }
 
+  /** Compiles kernels and runs a program once, in fp32: for what is too large for more. */
+  static void once(String source, Consumer<Kernels> program) {
+    try (Emulator emulator = Emulator.of(source)) {
+      emulator.configure(Schedule.RANDOM, false, 7, 2);
+      Kernels kernels = new Kernels(emulator, null);
+      program.accept(kernels);
+      kernels.free();
+    }
+  }
+
   private static Map<String, float[]> all(String source, Consumer<Kernels> program) {
     try (Emulator emulator = Emulator.of(source)) { // few libraries can be loaded at once
       return all(emulator, program);

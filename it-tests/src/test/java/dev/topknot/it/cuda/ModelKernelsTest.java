@@ -333,7 +333,7 @@ class ModelKernelsTest {
   }
 
   /** A record as the runtime fills it for the optimizer. */
-  private static long update(Kernels k, Update update, int step, boolean frozen) {
+  static long update(Kernels k, Update update, int step, boolean frozen) {
     long run = k.run(0, true, false, 0, true);
     Pointer record = new Pointer(run);
     record.setFloat(32, (float) update.beta1());

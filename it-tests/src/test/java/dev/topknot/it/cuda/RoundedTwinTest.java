@@ -10,6 +10,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Parameter;
 import dev.topknot.runtime.Step;
+import dev.topknot.runtime.cuda.CudaDevice;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -47,7 +48,7 @@ class RoundedTwinTest {
     double last = 0;
     double worst = 0;
     long moved = 0;
-    try (RoundedTwin cuda = on(EmulatedDevices.of(1));
+    try (RoundedTwin cuda = on(CudaDevice.of(new EmulatedDriver()));
         RoundedTwin cpu = on(Device.cpu(1))) {
       for (int step = 0; step < 20; step++) {
         Step expected = cpu.train(batch(step % 2, TOKENS), UPDATE);
@@ -82,13 +83,14 @@ class RoundedTwinTest {
 
   @Test
   void aStepInAnyOrderHasTheSameBits() {
-    List<float[]> bits = bits(1);
-    same(bits, bits(1));
-    same(bits, bits(2));
+    List<float[]> bits = bits(CudaDevice.of(new EmulatedDriver()));
+    for (Device device : EmulatedDevices.all()) {
+      same(bits, bits(device));
+    }
   }
 
-  private static List<float[]> bits(int variant) {
-    try (RoundedTwin model = on(EmulatedDevices.of(variant))) {
+  private static List<float[]> bits(Device device) {
+    try (RoundedTwin model = on(device)) {
       for (int step = 0; step < 3; step++) {
         model.train(batch(step, TOKENS - step), UPDATE);
       }
@@ -101,7 +103,7 @@ class RoundedTwinTest {
   void checkpointsCrossDevices() throws IOException {
     Path fromCpu = folder.resolve("cpu.safetensors");
     Path fromCuda = folder.resolve("cuda.safetensors");
-    try (RoundedTwin cuda = on(EmulatedDevices.of(1));
+    try (RoundedTwin cuda = on(CudaDevice.of(new EmulatedDriver()));
         RoundedTwin cpu = on(Device.cpu(1))) {
       cuda.train(batch(0, TOKENS), UPDATE);
       cuda.save(fromCuda);

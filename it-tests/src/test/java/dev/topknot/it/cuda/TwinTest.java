@@ -1,8 +1,10 @@
 package dev.topknot.it.cuda;
 
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import dev.topknot.it.cuda.EmulatorBuild.Variant;
 import dev.topknot.it.reference.Draw;
 import dev.topknot.it.reference.Matrix;
 import dev.topknot.runtime.Batch;
@@ -14,6 +16,7 @@ import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.cuda.CudaDevice;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,6 +27,8 @@ import java.util.function.Function;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** A twin of the sample's model on the emulated device, against the CPU device. */
 class TwinTest {
@@ -116,14 +121,25 @@ class TwinTest {
     return org.assertj.core.data.Percentage.withPercentage(100 * part);
   }
 
-  /** From one seed, free-running, at a rate under which the loss falls. */
+  /** 20 steps from one seed, at a rate under which the loss falls: free-running. */
   @Test
   void aRunIsTheCpus() {
+    compareRuns(false, 1e-3);
+  }
+
+  /** Likewise; the gates of the CUDA device choose what those of the CPU chose. */
+  @Test
+  void aRunWithReplayedRoutingIsTheCpus() {
+    compareRuns(true, 1e-5);
+  }
+
+  private void compareRuns(boolean replay, double tolerance) {
+    TwinRouting routing = new TwinRouting(driver, replay);
     double first = 0;
     double last = 0;
     double worst = 0;
-    try (Twin cuda = on(gpu);
-        Twin cpu = on(Device.cpu(1))) {
+    try (LanguageModel cpu = routing.cpu(SEED);
+        Twin cuda = on(gpu)) {
       for (int step = 0; step < 20; step++) {
         Batch batch = batch(step % 2, TOKENS);
         double expected = cpu.train(batch, UPDATE).loss();
@@ -131,23 +147,69 @@ class TwinTest {
         worst = Math.max(worst, Math.abs(actual - expected) / expected);
         first = step == 0 ? expected : first;
         last = expected;
+        driver.poisonWorkspaces();
       }
     }
     System.out.printf(
         Locale.ROOT,
-        "20 steps from one seed: loss %.4f to %.4f, largest relative distance %.2e%n",
+        "20 steps from one seed, %s: loss %.4f to %.4f, largest relative distance %.2e, %d of %d"
+            + " tokens flipped%n",
+        replay ? "routing replayed" : "free-running",
         first,
         last,
-        worst);
+        worst,
+        routing.flips(),
+        20 * TOKENS);
+    assertThat(routing.tokens()).isEqualTo(20 * TOKENS);
     assertThat(last).isLessThan(0.95 * first);
-    assertThat(worst).isLessThanOrEqualTo(1e-3);
+    assertThat(worst).isLessThanOrEqualTo(tolerance);
   }
 
   @Test
   void aStepInPartsAndInAnyOrderHasTheSameBits() {
-    List<float[]> whole = bits(EmulatedDevices.of(1), true);
-    same(whole, bits(EmulatedDevices.of(2), true));
-    same(whole, bits(EmulatedDevices.of(1), false));
+    List<Device> devices = EmulatedDevices.all();
+    List<float[]> whole = bits(devices.get(0), true);
+    for (Device device : devices.subList(1, devices.size())) {
+      same(whole, bits(device, true));
+    }
+    same(whole, bits(devices.get(0), false));
+  }
+
+  /**
+   * Two steps as a list of launches, done again in a process with ThreadSanitizer and in one with
+   * AddressSanitizer: both find nothing and leave the same parameters.
+   */
+  @ParameterizedTest
+  @EnumSource(names = {"THREAD", "ADDRESS"})
+  void aRecordedStepIsSaneAndHasTheSameBits(Variant variant) throws IOException {
+    Path launches = folder.resolve("launches.bin");
+    List<float[]> expected;
+    String source;
+    try (Recording recording = new Recording(launches)) {
+      RecordingDriver recorder = new RecordingDriver(driver, recording);
+      try (Twin model = on(CudaDevice.of(recorder))) {
+        model.train(batch(0, TOKENS), UPDATE);
+        model.train(batch(1, TOKENS - 2), UPDATE);
+        expected = floats(model, Parameter::value);
+        source = recorder.source();
+      }
+    }
+    Replay replay = Replay.run(EmulatorBuild.replayer(source, variant), launches, "random", "lazy");
+    assertThat(replay.exit()).as(replay.said()).isZero();
+    assertThat(replay.said()).contains("replayed");
+    int read = expected.stream().mapToInt(values -> Float.BYTES * values.length).sum();
+    FloatBuffer last =
+        replay
+            .output()
+            .position(replay.output().limit() - read)
+            .slice()
+            .order(LITTLE_ENDIAN)
+            .asFloatBuffer();
+    for (float[] values : expected) {
+      float[] actual = new float[values.length];
+      last.get(actual);
+      assertThat(Arrays.equals(actual, values)).as("the same bits").isTrue();
+    }
   }
 
   private static List<float[]> bits(Device device, boolean whole) {

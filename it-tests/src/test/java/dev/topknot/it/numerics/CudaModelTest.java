@@ -4,12 +4,18 @@ import dev.topknot.dsl.Precision;
 import dev.topknot.it.cuda.EmulatedDevices;
 import dev.topknot.it.reference.Products;
 import dev.topknot.runtime.Device;
+import java.util.List;
 
 /** The kernels of a generated model, on the emulator. */
 class CudaModelTest extends GeneratedModelTest {
   @Override
-  Device device(int variant) {
-    return EmulatedDevices.of(variant);
+  List<Device> devices() {
+    return EmulatedDevices.all();
+  }
+
+  @Override
+  void poison(Device device) {
+    EmulatedDevices.driver(device).poisonWorkspaces();
   }
 
   @Override

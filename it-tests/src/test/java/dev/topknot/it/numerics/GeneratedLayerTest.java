@@ -20,6 +20,7 @@ import dev.topknot.it.reference.Training;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Options;
+import dev.topknot.runtime.Parameter;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.cpu.Noise;
@@ -27,7 +28,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -38,13 +41,17 @@ import org.junit.jupiter.params.provider.MethodSource;
 class GeneratedLayerTest {
   private static final long SEED = 7;
 
-  /**
-   * Where the layers run.
-   *
-   * @param variant 1 or 2: nothing may depend on it
-   */
-  Device device(int variant) {
-    return Device.cpu(variant);
+  /** Where the layers run: results have the same bits on all of them. */
+  List<Device> devices() {
+    return List.of(Device.cpu(2), Device.cpu(1));
+  }
+
+  /** Makes useless what an earlier step left in memory that steps only work in. */
+  void poison(Device device) {}
+
+  /** What the latest forward on a device chose, [tokens, k]; null: it cannot be told. */
+  int[][] chosen(int tokens, int k) {
+    return null;
   }
 
   /** What the device does to operands of products: the CPU nothing, whatever the precision. */
@@ -54,6 +61,24 @@ class GeneratedLayerTest {
 
   private static final LayerCase SEVEN =
       new LayerCase(7, 5, 40, 5, 2, 24, ActivationFunction.RELU, NOISY_TOP_K);
+
+  /** Several tiles of rows an expert. */
+  private static final Generated THREE =
+      layer(
+          TopknotSpecs_Three::on,
+          new LayerCase(150, 131, 70, 3, 2, 33, ActivationFunction.SWIGLU, NOISY_TOP_K));
+
+  private static final Generated TWO_FIFTY_SIX =
+      layer(
+          TopknotSpecs_TwoFiftySix::on,
+          new LayerCase(100, 91, 33, 256, 4, 9, ActivationFunction.RELU, TOP_K));
+
+  private static final Generated SIXTY_FOUR =
+      layer(
+          TopknotSpecs_SixtyFour::on,
+          new LayerCase(33, 33, 40, 64, 4, 17, ActivationFunction.SIGMOID, SOFTMAX_TOP_K));
+
+  private Balance latest;
 
   /** Makes a layer. */
   interface Opener {
@@ -83,9 +108,9 @@ class GeneratedLayerTest {
         layer(
             TopknotSpecs_ManyWide::on,
             new LayerCase(7, 7, 512, 4096, 2, 2, ActivationFunction.TANH, TOP_K)),
-        layer(
-            TopknotSpecs_SixtyFour::on,
-            new LayerCase(33, 33, 40, 64, 4, 17, ActivationFunction.SIGMOID, SOFTMAX_TOP_K)),
+        THREE,
+        TWO_FIFTY_SIX,
+        SIXTY_FOUR,
         layer(
             TopknotSpecs_Both::on,
             new LayerCase(33, 30, 8, 2, 2, 5, ActivationFunction.IDENTITY, NOISY_TOP_K)),
@@ -110,9 +135,68 @@ class GeneratedLayerTest {
   @MethodSource("layers")
   void forwardAndBackward(Generated generated) {
     LayerCase c = generated.c();
-    Products products = products(generated.precision());
-    Device device = device(2);
+    check(generated, new Draw(c.seed()).normal(c.valid(), c.width(), 1).rounded(), layer -> {});
+  }
+
+  /** Nearly all tokens like the last expert best. */
+  @ParameterizedTest
+  @MethodSource("hot")
+  void aHotExpert(Generated generated) {
+    LayerCase c = generated.c();
     Matrix x = new Draw(c.seed()).normal(c.valid(), c.width(), 1).rounded();
+    for (int t = 0; t < c.valid(); t++) {
+      x.set(t, 0, 2);
+    }
+    int hot = c.experts() - 1;
+    check(generated, x, layer -> parameter(layer, "gate.weight").value().set(3, hot, 0));
+    assertThat(latest.tokens()[hot]).isBetween(c.valid() * 9L / 10, (long) c.valid());
+  }
+
+  static Stream<Generated> hot() {
+    return Stream.of(THREE, TWO_FIFTY_SIX);
+  }
+
+  /** All logits are equal: the lower index wins, in training too, and most experts are empty. */
+  @ParameterizedTest
+  @MethodSource("noiseless")
+  void ties(Generated generated) {
+    LayerCase c = generated.c();
+    Matrix x = new Draw(c.seed()).normal(c.valid(), c.width(), 1).rounded();
+    check(generated, x, layer -> parameter(layer, "gate.weight").value().fill(0));
+    for (int i = 0; i < c.experts(); i++) {
+      assertThat(latest.tokens()[i]).as("expert %d", i).isEqualTo(i < c.k() ? c.valid() : 0);
+    }
+  }
+
+  static Stream<Generated> noiseless() {
+    return Stream.of(TWO_FIFTY_SIX, SIXTY_FOUR);
+  }
+
+  /** Frozen parameters stay, and their gradients do not count for the norm. */
+  @ParameterizedTest
+  @MethodSource("hot")
+  void frozenParameters(Generated generated) {
+    LayerCase c = generated.c();
+    Matrix x = new Draw(c.seed()).normal(c.valid(), c.width(), 1).rounded();
+    check(
+        generated,
+        x,
+        layer -> {
+          parameter(layer, "gate.weight").freeze(true);
+          parameter(layer, "experts.0.w2").freeze(true);
+          parameter(layer, "experts." + (c.experts() - 1) + ".w1").freeze(true);
+        });
+  }
+
+  private static Parameter parameter(dev.topknot.runtime.MoE layer, String name) {
+    return layer.parameters().stream().filter(p -> p.name().equals(name)).findAny().orElseThrow();
+  }
+
+  /** Forward, backward, two micro-batches and the update of a layer with parameters of its own. */
+  private void check(Generated generated, Matrix x, Consumer<dev.topknot.runtime.MoE> prepare) {
+    LayerCase c = generated.c();
+    Products products = products(generated.precision());
+    Device device = devices().get(0);
     Matrix dy = new Draw(c.seed() + 1).normal(c.valid(), c.width(), 1).rounded();
     try (dev.topknot.runtime.MoE layer = generated.opener().on(device, SEED);
         Tensor xs = Values.tensor(device, x);
@@ -120,17 +204,18 @@ class GeneratedLayerTest {
         Tensor dys = Values.tensor(device, dy);
         Tensor dxs = Values.poisoned(device, c.valid(), c.width())) {
       Values.draw(layer.parameters(), SEED);
+      prepare.accept(layer);
       Values.poisonGradients(layer.parameters());
       MoE moe = reference(c, Values.values(layer.parameters()), products);
-      MoE.Forward reference = moe.forward(x, noise(c, 0));
 
       layer.forward(xs, ys);
-      Balance balance = layer.balance();
-      assertThat(balance.tokens()).isEqualTo(Values.counts(reference.gate().chosen(), c.experts()));
+      MoE.Forward reference = reference(moe, c, x, noise(c, 0));
+      latest = layer.balance();
+      assertThat(latest.tokens()).isEqualTo(Values.counts(reference.gate().chosen(), c.experts()));
       Close.check("y", Values.matrix(ys), reference.y(), products);
       Close.check(
-          "importance", Matrix.row(balance.importance()), Matrix.row(reference.importance()));
-      Close.check("load", Matrix.row(balance.load()), Matrix.row(reference.load()));
+          "importance", Matrix.row(latest.importance()), Matrix.row(reference.importance()));
+      Close.check("load", Matrix.row(latest.load()), Matrix.row(reference.load()));
 
       layer.backward(dys, dxs);
       Gradients gradients = reference.backward(dy);
@@ -138,22 +223,42 @@ class GeneratedLayerTest {
       checkGradients(c, Values.gradients(layer.parameters()), gradients, products);
 
       // A second forward draws noise of its own; its gradients are added.
+      poison(device);
       layer.forward(xs, ys);
+      MoE.Forward second = reference(moe, c, x, noise(c, c.tokens()));
       layer.accumulate(dys, dxs);
-      Gradients more = moe.forward(x, noise(c, c.tokens())).backward(dy);
+      Gradients more = second.backward(dy);
       Close.check("dx", Values.matrix(dxs), more.x(), products);
       checkGradients(c, Values.gradients(layer.parameters()), sum(gradients, more), products);
 
+      poison(device);
       layer.infer(xs, ys);
-      Close.check("inferred y", Values.matrix(ys), moe.forward(x, null).y(), products);
+      Close.check("inferred y", Values.matrix(ys), reference(moe, c, x, null).y(), products);
+      poison(device);
       update(layer);
     }
+  }
+
+  /** The reference with the device's selection, which may differ only where experts are level. */
+  private MoE.Forward reference(MoE moe, LayerCase c, Matrix x, Matrix noise) {
+    int[][] chosen = chosen(c.valid(), c.k());
+    MoE.Forward reference = moe.forward(x, c.valid(), noise, chosen);
+    if (chosen != null) {
+      Map<Integer, Double> flips = reference.gate().gaps(chosen);
+      if (!flips.isEmpty()) {
+        System.out.printf(Locale.ROOT, "%s: flipped tokens and their gaps: %s%n", c, flips);
+      }
+      assertThat(flips.values()).as("gaps of flipped tokens").allMatch(gap -> gap < 1e-5);
+    }
+    return reference;
   }
 
   /** One step of Adam with the layer's own gradients, clipped. */
   private static void update(dev.topknot.runtime.MoE layer) {
     Map<String, Matrix> before = Values.values(layer.parameters());
     Map<String, Matrix> gradients = Values.gradients(layer.parameters());
+    List<Parameter> frozen = layer.parameters().stream().filter(Parameter::frozen).toList();
+    frozen.forEach(parameter -> gradients.remove(parameter.name()));
     double norm = Training.globalNorm(gradients.values());
     Update update = Update.of(0.01).withClip(norm / 3);
     double actualNorm = layer.update(update);
@@ -164,8 +269,13 @@ class GeneratedLayerTest {
         .forEach(
             (name, value) -> {
               Matrix expected = before.get(name);
+              Matrix gradient = gradients.get(name);
+              if (gradient == null) {
+                assertThat(value.data()).as("frozen %s", name).isEqualTo(expected.data());
+                return;
+              }
               new Adam(0.9, 0.999, 1e-8, expected.rows(), expected.columns())
-                  .step(expected, gradients.get(name).scaled(factor), update.rate());
+                  .step(expected, gradient.scaled(factor), update.rate());
               Close.check(name, value, expected);
             });
     assertThat(layer.step()).isEqualTo(1);
@@ -175,7 +285,7 @@ class GeneratedLayerTest {
   @Test
   void gatesOfZero() {
     LayerCase c = SEVEN;
-    Device device = device(2);
+    Device device = devices().get(0);
     Matrix x = new Draw(1).normal(c.tokens(), c.width(), 1).rounded();
     Matrix dy = new Draw(2).normal(c.tokens(), c.width(), 1).rounded();
     try (dev.topknot.runtime.MoE layer = TopknotSpecs_Seven.on(device, SEED);
@@ -203,7 +313,7 @@ class GeneratedLayerTest {
   @Test
   void withoutNoiseAndLosses() {
     LayerCase c = SEVEN;
-    Device device = device(2);
+    Device device = devices().get(0);
     Options options = Options.defaults().withNoise(false).withImportanceLoss(0).withLoadLoss(0);
     Matrix x = new Draw(3).normal(c.tokens(), c.width(), 1).rounded();
     Matrix dy = new Draw(4).normal(c.tokens(), c.width(), 1).rounded();
@@ -235,7 +345,7 @@ class GeneratedLayerTest {
   @MethodSource("layers")
   void memoryOfAnEarlierCallDoesNotShow(Generated generated) {
     LayerCase c = generated.c();
-    Device device = device(2);
+    Device device = devices().get(0);
     Matrix earlier = new Draw(8).normal(c.tokens(), c.width(), 5);
     Matrix x = new Draw(9).normal(c.valid(), c.width(), 1);
     List<float[]> results = new ArrayList<>();
@@ -249,6 +359,7 @@ class GeneratedLayerTest {
         Values.draw(layer.parameters(), SEED);
         if (used) {
           layer.forward(earlierX, earlierY);
+          poison(device);
         }
         layer.forward(xs, ys);
         layer.backward(xs, dxs);
@@ -284,7 +395,7 @@ class GeneratedLayerTest {
   void oneExpertIsAFeedForwardLayer(Generated generated) {
     LayerCase c = generated.c();
     Products products = products(generated.precision());
-    Device device = device(2);
+    Device device = devices().get(0);
     Matrix x = new Draw(1).normal(c.valid(), c.width(), 1).rounded();
     Matrix dy = new Draw(2).normal(c.valid(), c.width(), 1).rounded();
     try (dev.topknot.runtime.MoE layer = generated.opener().on(device, SEED);
@@ -318,17 +429,21 @@ class GeneratedLayerTest {
   @MethodSource("layers")
   void sameBitsHoweverItRuns(Generated generated) {
     LayerCase c = generated.c();
-    float[][] one = bits(generated, 1);
-    float[][] two = bits(generated, 2);
-    for (int i = 0; i < one.length; i++) {
-      assertThat(Arrays.equals(one[i], two[i])).as("result %d of %s", i, c).isTrue();
+    List<Device> devices = devices();
+    float[][] first = bits(generated, devices.get(0));
+    for (int d = 1; d < devices.size(); d++) {
+      float[][] other = bits(generated, devices.get(d));
+      for (int i = 0; i < first.length; i++) {
+        assertThat(Arrays.equals(first[i], other[i]))
+            .as("result %d of %s on device %d", i, c, d)
+            .isTrue();
+      }
     }
   }
 
   /** Output, input gradient and parameters after two steps. */
-  private float[][] bits(Generated generated, int variant) {
+  private static float[][] bits(Generated generated, Device device) {
     LayerCase c = generated.c();
-    Device device = device(variant);
     Draw draw = new Draw(c.seed());
     try (dev.topknot.runtime.MoE layer = generated.opener().on(device, SEED);
         Tensor x = Values.tensor(device, draw.normal(c.valid(), c.width(), 1));

@@ -84,6 +84,26 @@ final class Specs {
   @Expert(hidden = 17, activation = ActivationFunction.SIGMOID)
   interface SixtyFour extends MoE {}
 
+  @MoELayer(
+      experts = 3,
+      k = 2,
+      width = 70,
+      tokens = 150,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Expert(hidden = 33, activation = ActivationFunction.SWIGLU)
+  interface Three extends MoE {}
+
+  @MoELayer(
+      experts = 256,
+      k = 4,
+      width = 33,
+      tokens = 100,
+      gating = Gating.TOP_K,
+      importanceLoss = IMPORTANCE)
+  @Expert(hidden = 9)
+  interface TwoFiftySix extends MoE {}
+
   @MoELayer(experts = 2, k = 2, width = 8, tokens = 33, importanceLoss = IMPORTANCE)
   @Expert(hidden = 5, activation = ActivationFunction.IDENTITY)
   interface Both extends MoE {}

@@ -1,9 +1,13 @@
 package dev.topknot.runtime.cpu;
 
+import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Layout;
+import dev.topknot.runtime.program.Program;
 import java.util.BitSet;
+import java.util.List;
+import java.util.function.Consumer;
 
 /** Lets the numerical tests set up what otherwise only the runtime does. */
 public final class CpuAccess {
@@ -42,5 +46,73 @@ public final class CpuAccess {
   /** Sets the optimizer's constants. */
   public static void update(Run run, Update update, int step) {
     run.update(update, step);
+  }
+
+  /**
+   * A model that lets somebody look at the training program's workspace after each forward, while
+   * what the backward needs is there.
+   */
+  public static CpuModel watched(CpuContext shared, CpuModel model, Consumer<CpuContext> watching) {
+    return new CpuModel(shared) {
+      @Override
+      protected long workspace(Program program) {
+        return model.workspace(program);
+      }
+
+      @Override
+      protected long state(Program program) {
+        return model.state(program);
+      }
+
+      @Override
+      protected CpuProgram train(CpuContext context) {
+        return watched(model.train(context), () -> watching.accept(context));
+      }
+
+      @Override
+      protected CpuProgram evaluate(CpuContext context) {
+        return model.evaluate(context);
+      }
+
+      @Override
+      protected CpuProgram generate(CpuContext context) {
+        return model.generate(context);
+      }
+    };
+  }
+
+  private static CpuProgram watched(CpuProgram program, Runnable afterForward) {
+    return new CpuProgram() {
+      @Override
+      public void forward(Run run) {
+        program.forward(run);
+        afterForward.run();
+      }
+
+      @Override
+      public void backward(Run run) {
+        program.backward(run);
+      }
+
+      @Override
+      public void norm(Run run) {
+        program.norm(run);
+      }
+
+      @Override
+      public void update(Run run) {
+        program.update(run);
+      }
+
+      @Override
+      public void commit(Run run) {
+        program.commit(run);
+      }
+
+      @Override
+      public List<Balance> balances(Run run) {
+        return program.balances(run);
+      }
+    };
   }
 }
