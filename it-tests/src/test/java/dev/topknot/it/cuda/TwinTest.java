@@ -34,14 +34,11 @@ class TwinTest {
 
   @TempDir private Path folder;
 
-  private EmulatedDriver driver;
   private Device gpu;
 
   @BeforeEach
   void start() {
-    EmulatorBuild.require();
-    driver = new EmulatedDriver();
-    gpu = CudaDevice.of(driver);
+    gpu = EmulatedDevices.of(1);
   }
 
   private static Twin on(Device device) {
@@ -224,7 +221,9 @@ class TwinTest {
 
   @Test
   void closingFreesEverything() {
-    Twin model = on(gpu);
+    EmulatorBuild.require();
+    EmulatedDriver driver = new EmulatedDriver();
+    Twin model = on(CudaDevice.of(driver));
     LanguageModel reader = model.inference();
     model.train(batch(0, TOKENS), UPDATE);
     reader.evaluate(List.of(batch(1, TOKENS)));
