@@ -49,9 +49,9 @@ final class DeviceTests implements TestExecutionListener {
 
   @Override
   public void executionFinished(TestIdentifier test, TestExecutionResult result) {
-    boolean fine = result.getStatus() == TestExecutionResult.Status.SUCCESSFUL;
+    boolean fine = result.getStatus() != TestExecutionResult.Status.FAILED;
     if (test.isTest() || !fine) {
-      String said = result.getThrowable().map(Throwable::toString).orElse("passed");
+      String said = result.getThrowable().map(Throwable::toString).orElse("passed"); // or aborted
       findings.check(test.getLegacyReportingName() + " " + test.getDisplayName(), fine, said);
       result.getThrowable().ifPresent(failure -> System.out.println(trace(failure)));
     }

@@ -133,9 +133,9 @@ final class Shapes {
   @Expert(hidden = 1024, activation = ActivationFunction.RELU)
   interface ManyExperts extends MoE {}
 
-  /** Noisy top-k, more experts than tokens of some. */
-  @MoELayer(experts = 64, k = 4, width = 40, tokens = 33)
-  @Expert(hidden = 72, activation = ActivationFunction.RELU)
+  /** Noisy top-k, as in [S17]. */
+  @MoELayer(experts = 24, k = 4, width = 40, tokens = 33)
+  @Expert(hidden = 36, activation = ActivationFunction.RELU)
   interface Noisy extends MoE {}
 
   /** Top-k without noise, gated experts. */
