@@ -3,10 +3,7 @@ package dev.topknot.it.cuda;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.cuda.CudaDevice;
 
-/**
- * Devices whose kernels run on the emulator; where the property {@code topknot.test.gpu} is true,
- * the first GPU in their place, so that it passes the same tests.
- */
+/** Devices whose kernels run on the emulator. */
 public final class EmulatedDevices {
   private EmulatedDevices() {}
 
@@ -17,9 +14,6 @@ public final class EmulatedDevices {
    * @param variant 1: ascending, copies land at once; 2: descending, copies land when waited for
    */
   public static Device of(int variant) {
-    if (Boolean.getBoolean("topknot.test.gpu")) {
-      return Device.cuda(0);
-    }
     Emulator.Schedule schedule =
         variant == 1 ? Emulator.Schedule.ASCENDING : Emulator.Schedule.DESCENDING;
     return CudaDevice.of(

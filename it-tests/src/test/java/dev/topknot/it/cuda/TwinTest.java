@@ -34,11 +34,14 @@ class TwinTest {
 
   @TempDir private Path folder;
 
+  private EmulatedDriver driver;
   private Device gpu;
 
   @BeforeEach
   void start() {
-    gpu = EmulatedDevices.of(1);
+    EmulatorBuild.require();
+    driver = new EmulatedDriver();
+    gpu = CudaDevice.of(driver);
   }
 
   private static Twin on(Device device) {
@@ -221,9 +224,7 @@ class TwinTest {
 
   @Test
   void closingFreesEverything() {
-    EmulatorBuild.require();
-    EmulatedDriver driver = new EmulatedDriver();
-    Twin model = on(CudaDevice.of(driver));
+    Twin model = on(gpu);
     LanguageModel reader = model.inference();
     model.train(batch(0, TOKENS), UPDATE);
     reader.evaluate(List.of(batch(1, TOKENS)));

@@ -1,28 +1,22 @@
 package dev.topknot.it.gpu;
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
-import static org.junit.platform.engine.discovery.DiscoverySelectors.selectMethod;
 
-import java.io.PrintWriter;
-import java.io.StringWriter;
+import dev.topknot.runtime.cuda.Probe;
 import java.util.List;
 import org.junit.platform.engine.TestExecutionResult;
-import org.junit.platform.launcher.LauncherDiscoveryRequest;
 import org.junit.platform.launcher.TestExecutionListener;
 import org.junit.platform.launcher.TestIdentifier;
 import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
 import org.junit.platform.launcher.core.LauncherFactory;
 
 /**
- * The tests that otherwise run on the emulator, on the GPU: each generated kernel against the
- * reference in double precision, and the twin of the sample's model against the CPU device.
+ * The tests of generated layers and of a model, which otherwise run on the CPU device and on the
+ * emulator, on a GPU: each generated kernel against the reference in double precision.
  */
-final class DeviceTests implements TestExecutionListener {
+public final class DeviceTests implements TestExecutionListener {
   private static final List<String> TESTS =
-      List.of(
-          "dev.topknot.it.cuda.TwinTest",
-          "dev.topknot.it.numerics.CudaLayerTest",
-          "dev.topknot.it.numerics.CudaModelTest");
+      List.of("dev.topknot.it.numerics.GpuLayerTest", "dev.topknot.it.numerics.GpuModelTest");
 
   private final Findings findings;
 
@@ -30,36 +24,30 @@ final class DeviceTests implements TestExecutionListener {
     this.findings = findings;
   }
 
-  /**
-   * Runs them.
-   *
-   * @param emulated whether only one test is run, and on the emulator
-   */
-  static void run(Findings findings, boolean emulated) {
-    System.setProperty("topknot.test.gpu", String.valueOf(!emulated));
+  /** Whether there is a GPU; without, these tests are not run. */
+  public static boolean gpu() {
+    return Probe.result().state() == Probe.State.FINE;
+  }
+
+  /** Runs them. */
+  static void run(Findings findings) {
     LauncherDiscoveryRequestBuilder request = LauncherDiscoveryRequestBuilder.request();
-    if (emulated) {
-      request.selectors(selectMethod(TESTS.get(0), "gradientsAndParametersAreTheCpus"));
-    } else {
-      TESTS.forEach(test -> request.selectors(selectClass(test)));
-    }
-    LauncherDiscoveryRequest built = request.build();
-    LauncherFactory.create().execute(built, new DeviceTests(findings));
+    TESTS.forEach(test -> request.selectors(selectClass(test)));
+    LauncherFactory.create().execute(request.build(), new DeviceTests(findings));
+  }
+
+  @Override
+  public void executionSkipped(TestIdentifier test, String reason) {
+    findings.check(test.getDisplayName(), true, String.join(" ", "skipped:", reason));
   }
 
   @Override
   public void executionFinished(TestIdentifier test, TestExecutionResult result) {
-    boolean fine = result.getStatus() != TestExecutionResult.Status.FAILED;
-    if (test.isTest() || !fine) {
-      String said = result.getThrowable().map(Throwable::toString).orElse("passed"); // or aborted
-      findings.check(test.getLegacyReportingName() + " " + test.getDisplayName(), fine, said);
-      result.getThrowable().ifPresent(failure -> System.out.println(trace(failure)));
+    boolean failed = result.getStatus() == TestExecutionResult.Status.FAILED;
+    if (test.isTest() || failed) {
+      String said = result.getThrowable().map(Throwable::toString).orElse("passed");
+      findings.check(test.getLegacyReportingName(), !failed, said);
+      result.getThrowable().ifPresent(Throwable::printStackTrace);
     }
-  }
-
-  private static String trace(Throwable failure) {
-    StringWriter text = new StringWriter();
-    failure.printStackTrace(new PrintWriter(text));
-    return text.toString();
   }
 }

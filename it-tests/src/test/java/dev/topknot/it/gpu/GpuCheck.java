@@ -1,6 +1,6 @@
 package dev.topknot.it.gpu;
 
-import dev.topknot.it.cuda.EmulatedDevices;
+import dev.topknot.it.cuda.EmulatedDriver;
 import dev.topknot.runtime.cuda.CudaDevice;
 import dev.topknot.runtime.cuda.Driver;
 import dev.topknot.runtime.cuda.Probe;
@@ -21,7 +21,7 @@ public final class GpuCheck {
         device         what there is, and one kernel
         instructions   each instruction on its own against plain loops
         recordings     launches recorded on the emulator, with what they gave there
-        tests          the tests of generated layers and models, on the device
+        tests          the twin of the sample's model against the CPU; the tests of generated code
         bits           two runs, the same bits
         figures        how fast layers and the sample's model are
         sanitizer      compute-sanitizer over recorded launches
@@ -58,9 +58,7 @@ public final class GpuCheck {
     }
     String phase = arguments.get(0);
     Path folder = Path.of(arguments.get(1)).toAbsolutePath();
-    if (!emulated
-        && !PHASES_WITHOUT_A_DEVICE.contains(phase)
-        && Probe.result().state() != Probe.State.FINE) {
+    if (!emulated && !PHASES_WITHOUT_A_DEVICE.contains(phase) && !DeviceTests.gpu()) {
       System.err.println("no GPU: " + Probe.result().message());
       return NO_GPU;
     }
@@ -86,7 +84,10 @@ public final class GpuCheck {
         case "device" -> device(findings, emulated);
         case "instructions" -> Instructions.check(device(emulated).driver(), findings);
         case "recordings" -> new Recordings(findings, emulated).check();
-        case "tests" -> DeviceTests.run(findings, emulated);
+        case "tests" -> {
+          TwinRun.check(device(emulated), findings);
+          DeviceTests.run(findings);
+        }
         case "bits" -> SameBits.check(device(emulated), findings, emulated);
         case "figures" -> Figures.measure(device(emulated), findings, emulated);
         case "sanitizer" -> new Recordings(findings, emulated).sanitize();
@@ -103,7 +104,7 @@ public final class GpuCheck {
   }
 
   private static CudaDevice device(boolean emulated) {
-    return emulated ? (CudaDevice) EmulatedDevices.of(1) : CudaDevice.of(0);
+    return emulated ? CudaDevice.of(new EmulatedDriver()) : CudaDevice.of(0);
   }
 
   private static void device(Findings findings, boolean emulated) {

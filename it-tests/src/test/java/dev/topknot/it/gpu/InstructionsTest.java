@@ -2,10 +2,10 @@ package dev.topknot.it.gpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.topknot.it.cuda.EmulatedDevices;
+import dev.topknot.it.cuda.EmulatedDriver;
+import dev.topknot.it.cuda.Emulator.Schedule;
 import dev.topknot.it.cuda.EmulatorBuild;
 import dev.topknot.it.gpu.Instructions.Probe;
-import dev.topknot.runtime.cuda.CudaDevice;
 import dev.topknot.runtime.cuda.Driver;
 import java.io.IOException;
 import java.io.InputStream;
@@ -29,20 +29,22 @@ class InstructionsTest {
 
   @Test
   void theEmulatorGivesWhatTheInstructionsMust() {
-    for (int variant = 1; variant <= 2; variant++) {
-      Driver driver = ((CudaDevice) EmulatedDevices.of(variant)).driver();
-      long module = driver.load(Instructions.source());
-      for (Probe probe : Instructions.probes()) {
-        assertThat(probe.wrong(Instructions.run(driver, module, probe)))
-            .as(probe.kernel())
-            .isEmpty();
+    for (Schedule schedule : Schedule.values()) {
+      for (boolean eager : new boolean[] {true, false}) {
+        Driver driver = new EmulatedDriver(e -> e.configure(schedule, eager, 1, 1));
+        long module = driver.load(Instructions.source());
+        for (Probe probe : Instructions.probes()) {
+          assertThat(probe.wrong(Instructions.run(driver, module, probe)))
+              .as("%s, %s, eager %s", probe.kernel(), schedule, eager)
+              .isEmpty();
+        }
       }
     }
   }
 
   @Test
   void theEmulatorGivesWhatAGpuGave() throws IOException {
-    Driver driver = ((CudaDevice) EmulatedDevices.of(1)).driver();
+    Driver driver = new EmulatedDriver();
     long module = driver.load(Instructions.source());
     List<String> missing = new ArrayList<>();
     for (Probe probe : Instructions.probes()) {

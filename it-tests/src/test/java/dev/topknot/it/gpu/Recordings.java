@@ -61,9 +61,6 @@ final class Recordings {
   /** A large ε: else Adam makes rounding noise of tiny gradients large. */
   private static final Update UPDATE = Update.of(0.01).withEpsilon(1e-2).withClip(1);
 
-  private static final int TOKENS = 20;
-  private static final int VOCABULARY = 90;
-
   private final Findings findings;
   private final boolean emulated;
 
@@ -113,9 +110,7 @@ final class Recordings {
   private static void train(Device device) {
     try (Twin model = TopknotTwin.on(device, 1)) {
       for (int step = 0; step < 3; step++) {
-        Draw draw = new Draw(step);
-        int valid = TOKENS - 3 * step;
-        Batch batch = new Batch(draw.ids(TOKENS, VOCABULARY), draw.ids(TOKENS, VOCABULARY), valid);
+        Batch batch = TwinRun.batch(step, TwinRun.TOKENS - 3 * step);
         if (step == 1) {
           model.accumulate(batch);
           model.update(UPDATE);
@@ -196,7 +191,7 @@ final class Recordings {
           byte[] expected = reads.readNBytes(reads.readInt());
           byte[] actual = new byte[expected.length];
           replay.output().get(actual);
-          worst = larger(worst, distance(bytes(actual), bytes(expected)));
+          worst = TwinRun.larger(worst, distance(bytes(actual), bytes(expected)));
           count++;
         }
       }
@@ -216,11 +211,6 @@ final class Recordings {
     return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  /** NaN is largest. */
-  private static double larger(double a, double b) {
-    return Double.isNaN(a) || Double.isNaN(b) ? Double.NaN : Math.max(a, b);
-  }
-
   /** ‖actual − expected‖ / ‖expected‖ of what was read in one call: floats, or a run record. */
   private static double distance(ByteBuffer actual, ByteBuffer expected) {
     if (actual.equals(expected)) {
@@ -228,7 +218,7 @@ final class Recordings {
     }
     if (expected.remaining() == RUN_BYTES) {
       return actual.getInt(STATUS) == expected.getInt(STATUS)
-          ? larger(relative(actual, expected, LOSS), relative(actual, expected, NORM))
+          ? TwinRun.larger(relative(actual, expected, LOSS), relative(actual, expected, NORM))
           : Double.POSITIVE_INFINITY;
     }
     return matrix(actual).distanceFrom(matrix(expected));

@@ -2,7 +2,6 @@ package dev.topknot.it.gpu;
 
 import dev.topknot.it.cuda.TopknotTwin;
 import dev.topknot.it.cuda.Twin;
-import dev.topknot.it.reference.Draw;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.MoE;
 import dev.topknot.runtime.Parameter;
@@ -15,8 +14,6 @@ import java.util.zip.CRC32C;
 /** Two runs from the same seed leave the same bits. */
 final class SameBits {
   private static final int STEPS = 20;
-  private static final int TOKENS = 20;
-  private static final int VOCABULARY = 90;
 
   private SameBits() {}
 
@@ -38,10 +35,7 @@ final class SameBits {
     try (Twin model = TopknotTwin.on(device, 1)) {
       double loss = 0;
       for (int step = 0; step < STEPS; step++) {
-        Draw draw = new Draw(step);
-        Batch batch =
-            new Batch(
-                draw.ids(TOKENS, VOCABULARY), draw.ids(TOKENS, VOCABULARY), TOKENS - step % 3);
+        Batch batch = TwinRun.batch(step, TwinRun.TOKENS - step % 3);
         loss = model.train(batch, Update.of(0.01).withClip(1)).loss();
       }
       CRC32C bits = new CRC32C();
