@@ -153,9 +153,12 @@ class NvccTest {
   /** Interfaces, compiled by the processor. */
   private Path compile(String name, String types) throws IOException {
     String imports =
-        "import dev.topknot.dsl.*;\nimport dev.topknot.runtime.*;\n"
-            + "import static dev.topknot.dsl.ActivationFunction.*;\n"
-            + "import static dev.topknot.dsl.Gating.*;\n";
+        """
+        import dev.topknot.dsl.*;
+        import dev.topknot.runtime.*;
+        import static dev.topknot.dsl.ActivationFunction.*;
+        import static dev.topknot.dsl.Gating.*;
+        """;
     Path file = Files.writeString(directory.resolve(name + ".java"), imports + types);
     Path classes = Files.createDirectory(directory.resolve(name));
     JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();

@@ -23,7 +23,7 @@ final class Shapes {
               TopknotShapes_SmallExperts.HIDDEN,
               TopknotShapes_SmallExperts.EXPERTS,
               TopknotShapes_SmallExperts.K,
-              Precision.FP32,
+              Precision.BF16,
               TopknotShapes_SmallExperts::on),
           new Shape(
               "wide tokens",
@@ -32,7 +32,7 @@ final class Shapes {
               TopknotShapes_WideTokens.HIDDEN,
               TopknotShapes_WideTokens.EXPERTS,
               TopknotShapes_WideTokens.K,
-              Precision.FP32,
+              Precision.BF16,
               TopknotShapes_WideTokens::on),
           new Shape(
               "many experts",
@@ -41,7 +41,7 @@ final class Shapes {
               TopknotShapes_ManyExperts.HIDDEN,
               TopknotShapes_ManyExperts.EXPERTS,
               TopknotShapes_ManyExperts.K,
-              Precision.FP32,
+              Precision.BF16,
               TopknotShapes_ManyExperts::on));
 
   /** Stands for them where the device is the emulator. */
@@ -107,7 +107,7 @@ final class Shapes {
       width = 512,
       tokens = 8192,
       optimizer = Optimizer.NONE,
-      precision = Precision.FP32)
+      precision = Precision.BF16)
   @Expert(hidden = 1024, activation = ActivationFunction.RELU)
   interface SmallExperts extends MoE {}
 
@@ -118,7 +118,7 @@ final class Shapes {
       width = 4096,
       tokens = 16384,
       optimizer = Optimizer.NONE,
-      precision = Precision.FP32)
+      precision = Precision.BF16)
   @Expert(hidden = 1024, activation = ActivationFunction.RELU)
   interface WideTokens extends MoE {}
 
@@ -129,7 +129,7 @@ final class Shapes {
       width = 512,
       tokens = 16384,
       optimizer = Optimizer.NONE,
-      precision = Precision.FP32)
+      precision = Precision.BF16)
   @Expert(hidden = 1024, activation = ActivationFunction.RELU)
   interface ManyExperts extends MoE {}
 
