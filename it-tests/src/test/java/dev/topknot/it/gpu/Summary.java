@@ -39,7 +39,7 @@ final class Summary {
     Path ends = folder.resolve("phases.txt"); // PHASE STATUS SECONDS, by the script
     if (Files.exists(ends)) {
       for (String line : Files.readAllLines(ends)) {
-        String[] words = line.split(" ");
+        String[] words = line.split(" ", -1);
         summary
             .phase(words[0])
             .put("status", Integer.parseInt(words[1]))
