@@ -17,6 +17,7 @@ public final class RecordingDriver implements Driver {
   private final Recording recording;
   private final Map<Long, String> names = new HashMap<>();
   private final Map<Long, List<Step>> graphs = new HashMap<>();
+  private final List<byte[]> reads = new ArrayList<>();
   private List<Step> captured;
   private String source;
 
@@ -33,6 +34,11 @@ public final class RecordingDriver implements Driver {
   /** The source of the kernels that were loaded last: a replayer is made of it. */
   public String source() {
     return source;
+  }
+
+  /** What was read back so far, call by call: a replay must read the same. */
+  public List<byte[]> reads() {
+    return List.copyOf(reads);
   }
 
   private void record(Step step) {
@@ -85,6 +91,9 @@ public final class RecordingDriver implements Driver {
   public void read(ByteBuffer to, long from) {
     record(() -> recording.read(from, to.remaining()));
     driver.read(to, from);
+    byte[] bytes = new byte[to.remaining()];
+    to.duplicate().get(bytes);
+    reads.add(bytes);
   }
 
   @Override

@@ -26,11 +26,16 @@ public record Replay(int exit, String said, ByteBuffer output) {
    *     {@code lazy}
    */
   public static Replay run(Path replayer, Path recording, String... options) throws IOException {
+    return run(List.of(replayer.toAbsolutePath().toString()), recording, options);
+  }
+
+  /** Likewise, where the replayer is a command of several words. */
+  public static Replay run(List<String> replayer, Path recording, String... options)
+      throws IOException {
     Path output = Files.createTempFile("replayed", ".bin");
     try {
-      List<String> command = new ArrayList<>();
-      command.addAll(
-          List.of(replayer.toAbsolutePath().toString(), recording.toString(), output.toString()));
+      List<String> command = new ArrayList<>(replayer);
+      command.addAll(List.of(recording.toString(), output.toString()));
       command.addAll(Arrays.asList(options));
       Replay replay = run(command, output);
       if (replay.said.contains("unexpected memory mapping")) {

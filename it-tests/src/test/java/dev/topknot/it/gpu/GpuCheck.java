@@ -1,0 +1,122 @@
+package dev.topknot.it.gpu;
+
+import dev.topknot.it.cuda.EmulatedDriver;
+import dev.topknot.runtime.cuda.CudaDevice;
+import dev.topknot.runtime.cuda.Driver;
+import dev.topknot.runtime.cuda.Probe;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
+import java.util.List;
+import java.util.Set;
+
+/** One phase of {@code it-tests/gpu/run}, in a process of its own. */
+public final class GpuCheck {
+  private static final String USAGE =
+      """
+      usage: GpuCheck PHASE FOLDER [--emulated]
+
+      PHASE is one of
+        device         what there is, and one kernel
+        instructions   each instruction on its own against plain loops
+        recordings     launches recorded on the emulator, with what they gave there
+        tests          the twin of the sample's model against the CPU; the tests of generated code
+        bits           two runs, the same bits
+        figures        how fast layers and the sample's model are
+        sanitizer      compute-sanitizer over recorded launches
+        summary        results.json and results.md from what the phases left
+        record         makes the recordings, on the emulator
+      and leaves PHASE.json, and more, in FOLDER. With --emulated the device is the emulator, and
+      shapes are small.
+
+      Exit status: 0 all is well, 1 a check failed, 2 wrong usage, 3 no GPU can be used.
+      """;
+
+  private static final int FAILED = 1;
+  private static final int USAGE_ERROR = 2;
+  private static final int NO_GPU = 3;
+
+  private static final Set<String> PHASES_WITHOUT_A_DEVICE = Set.of("summary", "record");
+
+  private GpuCheck() {}
+
+  /** Runs a phase and ends the process. */
+  public static void main(String[] arguments) {
+    System.exit(run(List.of(arguments)));
+  }
+
+  private static int run(List<String> arguments) {
+    if (arguments.contains("--help")) {
+      System.out.print(USAGE);
+      return 0;
+    }
+    boolean emulated = arguments.contains("--emulated");
+    if (arguments.size() != (emulated ? 3 : 2)) {
+      System.err.print(USAGE);
+      return USAGE_ERROR;
+    }
+    String phase = arguments.get(0);
+    Path folder = Path.of(arguments.get(1)).toAbsolutePath();
+    if (!emulated && !PHASES_WITHOUT_A_DEVICE.contains(phase) && !DeviceTests.gpu()) {
+      System.err.println("no GPU: " + Probe.result().message());
+      return NO_GPU;
+    }
+    try {
+      return switch (phase) {
+        case "summary" -> Summary.write(folder) ? 0 : FAILED;
+        case "record" -> {
+          Recordings.record(folder);
+          yield 0;
+        }
+        default -> check(phase, folder, emulated);
+      };
+    } catch (IOException e) {
+      e.printStackTrace();
+      return FAILED;
+    }
+  }
+
+  private static int check(String phase, Path folder, boolean emulated) {
+    Findings findings = new Findings(folder, phase);
+    try {
+      switch (phase) {
+        case "device" -> device(findings, emulated);
+        case "instructions" -> Instructions.check(device(emulated).driver(), findings);
+        case "recordings" -> new Recordings(findings, emulated).check();
+        case "tests" -> {
+          TwinRun.check(device(emulated), findings);
+          DeviceTests.run(findings);
+        }
+        case "bits" -> SameBits.check(device(emulated), findings, emulated);
+        case "figures" -> Figures.measure(device(emulated), findings, emulated);
+        case "sanitizer" -> new Recordings(findings, emulated).sanitize();
+        default -> {
+          System.err.print(USAGE);
+          return USAGE_ERROR;
+        }
+      }
+    } catch (IOException | RuntimeException | OutOfMemoryError e) {
+      e.printStackTrace();
+      findings.check("to its end", false, e.toString());
+    }
+    return findings.failures() == 0 ? 0 : FAILED;
+  }
+
+  private static CudaDevice device(boolean emulated) {
+    return emulated ? CudaDevice.of(new EmulatedDriver()) : CudaDevice.of(0);
+  }
+
+  private static void device(Findings findings, boolean emulated) {
+    findings.fact("date", LocalDate.now(ZoneOffset.UTC).toString());
+    findings.fact("java", System.getProperty("java.runtime.version"));
+    findings.fact("found", emulated ? "the emulator" : Probe.result().found());
+    Driver driver = device(emulated).driver();
+    Driver.Properties properties = driver.properties();
+    findings.fact("device", properties.name());
+    findings.fact("capability", properties.major() + "." + properties.minor());
+    findings.fact("multiprocessors", String.valueOf(properties.multiprocessors()));
+    findings.fact("memory", (properties.memory() >> 20) + " MiB");
+    Instructions.checkOne(driver, findings);
+  }
+}
