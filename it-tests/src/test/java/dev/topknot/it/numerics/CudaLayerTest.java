@@ -44,6 +44,6 @@ class CudaLayerTest extends GeneratedLayerTest {
 
   @Override
   Products products(Precision precision) {
-    return precision == Precision.BF16 ? Products.BF16 : Products.EXACT;
+    return Values.cudaProducts(precision);
   }
 }

@@ -20,6 +20,6 @@ class CudaModelTest extends GeneratedModelTest {
 
   @Override
   Products products(Precision precision) {
-    return precision == Precision.BF16 ? Products.BF16 : Products.EXACT;
+    return Values.cudaProducts(precision);
   }
 }

@@ -1,7 +1,9 @@
 package dev.topknot.it.numerics;
 
+import dev.topknot.dsl.Precision;
 import dev.topknot.it.reference.Draw;
 import dev.topknot.it.reference.Matrix;
+import dev.topknot.it.reference.Products;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Parameter;
 import dev.topknot.runtime.Tensor;
@@ -83,5 +85,10 @@ final class Values {
     long[] counts = new long[experts];
     Arrays.stream(chosen).flatMapToInt(Arrays::stream).forEach(i -> counts[i]++);
     return counts;
+  }
+
+  /** What a CUDA device does to operands of products. */
+  static Products cudaProducts(Precision precision) {
+    return precision == Precision.BF16 ? Products.BF16 : Products.EXACT;
   }
 }
