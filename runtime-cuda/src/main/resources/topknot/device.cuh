@@ -5,15 +5,17 @@
 // that runs on a GPU and, thread by thread, on a CPU. Nothing is included: NVRTC needs no headers.
 #pragma once
 
-// TOPKNOT_KERNEL(threads of a block): blocks that a multiprocessor should hold may follow; without
-// that number ptxas may spill to make room for one more.
+// TOPKNOT_KERNEL(threads of a block): blocks that a multiprocessor should hold may follow. Without a
+// number it is one: left to itself, ptxas spills to make room for more.
 
 #ifdef TOPKNOT_HOST
 #define TOPKNOT_DEVICE inline
 #define TOPKNOT_KERNEL(...) extern "C" __attribute__((visibility("default"))) void
 #else
 #define TOPKNOT_DEVICE __device__ __forceinline__
-#define TOPKNOT_KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
+constexpr int blocksAtLeast(int blocks = 1) { return blocks; }
+#define TOPKNOT_KERNEL(threads, ...) \
+  extern "C" __global__ void __launch_bounds__(threads, blocksAtLeast(__VA_ARGS__))
 #endif
 
 typedef unsigned short Bf16;

@@ -35,6 +35,7 @@ class LargeOffsetsTest {
       #include "topknot/adam.cuh"
       #include "topknot/experts.cuh"
       struct S {
+        using Tile = Fp32Tile;
         static constexpr int TOKENS = %d, K = %d, EXPERTS = %d, WIDTH = %d, HIDDEN = %d;
         static constexpr Activation ACTIVATION = RELU;
         static constexpr long long SIZE = %dll;

@@ -12,7 +12,13 @@ import java.util.stream.IntStream;
 
 /** The kernels of generated layers, on the emulator. */
 class CudaLayerTest extends GeneratedLayerTest {
-  private long chosen; // where the latest forward left it
+  private int pairs;
+  private int[] chosen; // by the latest forward; its memory may serve others before the end
+
+  @Override
+  void begins(LayerCase c) {
+    pairs = c.valid() * c.k();
+  }
 
   @Override
   List<Device> devices() {
@@ -22,7 +28,7 @@ class CudaLayerTest extends GeneratedLayerTest {
       driver.afterLaunches(
           (kernel, parameters) -> {
             if (kernel.equals("dispatch_forward_counts")) {
-              chosen = parameters[1];
+              chosen = new Pointer(parameters[1]).getIntArray(0, pairs);
             }
           });
     }
@@ -31,9 +37,8 @@ class CudaLayerTest extends GeneratedLayerTest {
 
   @Override
   int[][] chosen(int tokens, int k) {
-    int[] pairs = new Pointer(chosen).getIntArray(0, tokens * k);
     return IntStream.range(0, tokens)
-        .mapToObj(t -> Arrays.copyOfRange(pairs, t * k, (t + 1) * k))
+        .mapToObj(t -> Arrays.copyOfRange(chosen, t * k, (t + 1) * k))
         .toArray(int[][]::new);
   }
 

@@ -49,6 +49,9 @@ class GeneratedLayerTest {
   /** Makes useless what an earlier step left in memory that steps only work in. */
   void poison(Device device) {}
 
+  /** What follows is about this case. */
+  void begins(LayerCase c) {}
+
   /** What the latest forward on a device chose, [tokens, k]; null: it cannot be told. */
   int[][] chosen(int tokens, int k) {
     return null;
@@ -195,6 +198,7 @@ class GeneratedLayerTest {
   /** Forward, backward, two micro-batches and the update of a layer with parameters of its own. */
   private void check(Generated generated, Matrix x, Consumer<dev.topknot.runtime.MoE> prepare) {
     LayerCase c = generated.c();
+    begins(c);
     Products products = products(generated.precision());
     Device device = devices().get(0);
     Matrix dy = new Draw(c.seed() + 1).normal(c.valid(), c.width(), 1).rounded();
