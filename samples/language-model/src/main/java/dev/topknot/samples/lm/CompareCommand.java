@@ -53,17 +53,20 @@ final class CompareCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    if (kind == ModelKind.DENSE) {
-      throw new ParameterException(
-          spec.commandLine(), "--model=dense has nothing to be compared with; name a MoE model");
-    }
+    ModelKind twin =
+        kind.twin()
+            .orElseThrow(
+                () ->
+                    new ParameterException(
+                        spec.commandLine(),
+                        "--model=" + kind + " has no dense twin; name a MoE model"));
     PrintWriter console = spec.commandLine().getOut();
     Device chosen = device.device();
     Path directory = out == null ? Runs.next("compare") : out;
     Settings settings = training.over(training.defaults(BUNDLED_STEPS, null));
     Corpus corpus = TrainingOptions.read(settings, console);
     List<Outcome> outcomes = new ArrayList<>();
-    for (ModelKind model : List.of(kind, ModelKind.DENSE)) {
+    for (ModelKind model : List.of(kind, twin)) {
       try (Display display = Display.of(style, model.toString())) {
         Outcome outcome =
             new TrainingRun(
@@ -93,12 +96,12 @@ final class CompareCommand implements Callable<Integer> {
 
   private static void print(List<Outcome> outcomes, PrintWriter console) {
     console.printf(
-        "%n%-6s %12s %12s %9s %9s %20s%n",
+        "%n%-13s %12s %12s %9s %9s %20s%n",
         "model", "parameters", "tokens", "time", "words/s", "held-out perplexity");
     for (Outcome outcome : outcomes) {
       console.printf(
           Locale.ROOT,
-          "%-6s %,12d %,12d %9s %,9.0f %20.2f%n",
+          "%-13s %,12d %,12d %9s %,9.0f %20.2f%n",
           outcome.settings().model(),
           outcome.parameters(),
           outcome.result().tokens(),

@@ -7,38 +7,43 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Locale;
+import java.util.Optional;
 
-/** The models that this sample compiles. */
+/** The models that this sample compiles: dense ones, and MoE models with their dense twins. */
 enum ModelKind {
-  /** {@link NewsModel}. */
-  MOE(NewsModel.class) {
-    @Override
-    LanguageModel on(Device device, long seed, Options options) {
-      return TopknotNewsModel.on(device, seed, options);
-    }
-  },
-  /** {@link NewsModel32}. */
-  MOE_32(NewsModel32.class) {
-    @Override
-    LanguageModel on(Device device, long seed, Options options) {
-      return TopknotNewsModel32.on(device, seed, options);
-    }
-  },
   /** {@link DenseNewsModel}. */
-  DENSE(DenseNewsModel.class) {
-    @Override
-    LanguageModel on(Device device, long seed, Options options) {
-      return TopknotDenseNewsModel.on(device, seed, options);
-    }
-  };
+  DENSE(DenseNewsModel.class, TopknotDenseNewsModel::on, null),
+  /** {@link NewsModel}. */
+  MOE(NewsModel.class, TopknotNewsModel::on, DENSE),
+  /** {@link NewsModel32}. */
+  MOE_32(NewsModel32.class, TopknotNewsModel32::on, DENSE),
+  /** {@link DenseStackedNewsModel}. */
+  DENSE_STACKED(DenseStackedNewsModel.class, TopknotDenseStackedNewsModel::on, null),
+  /** {@link StackedNewsModel}. */
+  MOE_STACKED(StackedNewsModel.class, TopknotStackedNewsModel::on, DENSE_STACKED);
 
   private final Class<? extends LanguageModel> spec;
+  private final Opener opener;
+  private final ModelKind twin;
 
-  ModelKind(Class<? extends LanguageModel> spec) {
+  ModelKind(Class<? extends LanguageModel> spec, Opener opener, ModelKind twin) {
     this.spec = spec;
+    this.opener = opener;
+    this.twin = twin;
   }
 
-  abstract LanguageModel on(Device device, long seed, Options options);
+  private interface Opener {
+    LanguageModel on(Device device, long seed, Options options);
+  }
+
+  LanguageModel on(Device device, long seed, Options options) {
+    return opener.on(device, seed, options);
+  }
+
+  /** The dense model that does as many operations for each word; none of a dense model. */
+  Optional<ModelKind> twin() {
+    return Optional.ofNullable(twin);
+  }
 
   /** The report that the processor wrote beside the specification's class file. */
   String report() throws IOException {

@@ -153,13 +153,13 @@ class LmTest {
 
   @Test
   void comparesTwinsOfTheSameWork() throws IOException {
-    double dense = operations("dense");
-    for (String moe : List.of("moe", "moe-32")) {
-      assertThat(dense / operations(moe)).as(moe).isBetween(0.98, 1.02);
+    for (String moe : List.of("moe", "moe-32", "moe-stacked")) {
+      String dense = moe.equals("moe-stacked") ? "dense-stacked" : "dense";
+      assertThat(operations(dense) / operations(moe)).as(moe).isBetween(0.98, 1.02);
       Path run = folder.resolve(moe);
       assertThat(lm("compare", "--model", moe, "--data", text, "--steps", 3, "--out", run))
-          .contains(moe, "dense", "its dense twin's");
-      assertThat(Files.readString(run.resolve("report.html"))).contains(moe + " and dense");
+          .contains(moe, dense, "its dense twin's");
+      assertThat(Files.readString(run.resolve("report.html"))).contains(moe + " and " + dense);
     }
     StringWriter errors = new StringWriter();
     assertThat(run(new StringWriter(), errors, "compare", "--model", "dense")).isNotZero();
