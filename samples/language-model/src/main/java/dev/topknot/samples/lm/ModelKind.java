@@ -23,7 +23,10 @@ enum ModelKind {
   MOE_STACKED(StackedNewsModel.class, TopknotStackedNewsModel::on, DENSE_STACKED);
 
   private final Class<? extends LanguageModel> spec;
+
+  @SuppressWarnings("ImmutableEnumChecker") // a method's name, without state
   private final Opener opener;
+
   private final ModelKind twin;
 
   ModelKind(Class<? extends LanguageModel> spec, Opener opener, ModelKind twin) {

@@ -17,8 +17,8 @@ import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.MoE;
 
 /**
- * Experts after both recurrent layers, 32 each time: with more of the work in experts, more is gained
- * by them. {@link DenseStackedNewsModel} is its dense twin.
+ * Experts after both recurrent layers, 32 each time: with more of the work in experts, more is
+ * gained by them. {@link DenseStackedNewsModel} is its dense twin.
  */
 @MoEModel(batch = 32, timesteps = 20)
 public interface StackedNewsModel extends LanguageModel {
