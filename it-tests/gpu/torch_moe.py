@@ -18,6 +18,7 @@ that fails or for which no time is left says so and the others go on.
 import argparse
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -213,8 +214,9 @@ def measure(out, seconds):
     def keep(row):
         found["rows"].append(row)
         print(json.dumps(row), flush=True)
-        with open(out, "w") as file:
+        with open(out + ".new", "w") as file:
             json.dump(found, file, indent=1)
+        os.replace(out + ".new", out)  # never half a file
 
     source = torch.randn(1 << 30, device="cuda")
     target = torch.empty_like(source)
