@@ -2,9 +2,9 @@ package dev.topknot.it.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.topknot.it.generated.Compiling;
 import dev.topknot.samples.lm.TopknotNewsModel;
 import java.io.IOException;
-import java.io.StringWriter;
 import java.net.URISyntaxException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -22,9 +22,6 @@ import java.util.concurrent.Future;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import javax.tools.JavaCompiler;
-import javax.tools.StandardJavaFileManager;
-import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -161,23 +158,7 @@ class NvccTest {
         """;
     Path file = Files.writeString(directory.resolve(name + ".java"), imports + types);
     Path classes = Files.createDirectory(directory.resolve(name));
-    JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
-    StringWriter messages = new StringWriter();
-    List<String> options =
-        List.of(
-            "-d",
-            classes.toString(),
-            "-classpath",
-            System.getProperty("java.class.path"),
-            "-processor",
-            "dev.topknot.processor.TopknotProcessor");
-    try (StandardJavaFileManager files = compiler.getStandardFileManager(null, null, null)) {
-      boolean compiled =
-          compiler
-              .getTask(messages, files, null, options, null, files.getJavaFileObjects(file))
-              .call();
-      assertThat(compiled).as(messages.toString()).isTrue();
-    }
+    Compiling.into(classes, file);
     return classes;
   }
 

@@ -13,8 +13,6 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.spi.ToolProvider;
 import java.util.stream.Stream;
-import javax.tools.JavaCompiler;
-import javax.tools.StandardJavaFileManager;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -76,27 +74,7 @@ class MethodSizeTest {
   private Path compile(String name, String source) throws IOException {
     Path file = Files.writeString(directory.resolve(name + ".java"), source);
     Path classes = Files.createDirectory(directory.resolve("classes"));
-    JavaCompiler compiler = javax.tools.ToolProvider.getSystemJavaCompiler();
-    StringWriter messages = new StringWriter();
-    try (StandardJavaFileManager files = compiler.getStandardFileManager(null, null, null)) {
-      JavaCompiler.CompilationTask task =
-          compiler.getTask(
-              messages,
-              files,
-              null,
-              List.of(
-                  "-d",
-                  classes.toString(),
-                  "-classpath",
-                  System.getProperty("java.class.path"),
-                  "-processor",
-                  "dev.topknot.processor.TopknotProcessor",
-                  "-Xlint:all,-processing,-path,-classfile",
-                  "-Werror"),
-              null,
-              files.getJavaFileObjects(file));
-      assertThat(task.call()).as(messages.toString()).isTrue();
-    }
+    Compiling.into(classes, file, "-Xlint:all,-processing,-path,-classfile", "-Werror");
     return classes;
   }
 }

@@ -1,15 +1,13 @@
 package dev.topknot.it.numerics;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Gating;
 import dev.topknot.dsl.Precision;
+import dev.topknot.it.generated.Compiling;
 import dev.topknot.it.numerics.GeneratedLayerTest.Generated;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.MoE;
 import java.io.IOException;
-import java.io.StringWriter;
 import java.lang.reflect.Method;
 import java.net.URL;
 import java.net.URLClassLoader;
@@ -18,9 +16,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import javax.tools.JavaCompiler;
-import javax.tools.StandardJavaFileManager;
-import javax.tools.ToolProvider;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.TestInstance;
@@ -46,7 +41,7 @@ class RandomLayersTest {
   void compile(@TempDir Path directory) throws Exception {
     List<LayerCase> cases = draw();
     Path file = Files.writeString(directory.resolve("Drawn.java"), source(cases));
-    compileFile(file, directory);
+    Compiling.into(directory, file);
     loader = new URLClassLoader(new URL[] {directory.toUri().toURL()}, getClass().getClassLoader());
     for (int i = 0; i < cases.size(); i++) {
       Method on = loader.loadClass("TopknotDrawn_L" + i).getMethod("on", Device.class, long.class);
@@ -139,23 +134,5 @@ class RandomLayersTest {
                   i));
     }
     return source.append("}\n").toString();
-  }
-
-  private static void compileFile(Path file, Path classes) throws IOException {
-    JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
-    StringWriter messages = new StringWriter();
-    List<String> options =
-        List.of(
-            "-d",
-            classes.toString(),
-            "-classpath",
-            System.getProperty("java.class.path"),
-            "-processor",
-            "dev.topknot.processor.TopknotProcessor");
-    try (StandardJavaFileManager files = compiler.getStandardFileManager(null, null, null)) {
-      JavaCompiler.CompilationTask task =
-          compiler.getTask(messages, files, null, options, null, files.getJavaFileObjects(file));
-      assertThat(task.call()).as(messages.toString()).isTrue();
-    }
   }
 }
