@@ -248,17 +248,26 @@ struct ChosenGradients {
 
   TOPKNOT_DEVICE float ofGate(int j) const { return dGates[j] + importanceSlopes[chosen[j]]; }
 
-  /** The sum of gate times gradient, in every lane. */
+  /**
+   * dG_j over that of the first, the largest gate. The slope of a softmax is the same for any
+   * constant taken off; where that gate is nearly 1, its dG and the mean are nearly equal, and their
+   * difference, as small as the other gates, would be the rounding of either.
+   */
+  TOPKNOT_DEVICE float overFirst(int j) const { return ofGate(j) - ofGate(0); }
+
+  /** The sum of gate times overFirst, in every lane. */
   template <int K>
   TOPKNOT_DEVICE float mean() const {
     float sum = 0;
     for (int j = laneOfThread(); j < K; j += 32) {
-      sum += gates[j] * ofGate(j);
+      sum += gates[j] * overFirst(j);
     }
     return sumOfWarp(sum);
   }
 
-  TOPKNOT_DEVICE float ofLogit(int j, float mean) const { return gates[j] * (ofGate(j) - mean); }
+  TOPKNOT_DEVICE float ofLogit(int j, float mean) const {
+    return gates[j] * (overFirst(j) - mean);
+  }
 };
 
 /** dClean and dRaw of the warp's token. Grid: TOKENS / 8, rounded up. */

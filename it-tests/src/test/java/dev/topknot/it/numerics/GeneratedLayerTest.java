@@ -141,7 +141,11 @@ class GeneratedLayerTest {
     check(generated, new Draw(c.seed()).normal(c.valid(), c.width(), 1).rounded(), layer -> {});
   }
 
-  /** Nearly all tokens like the last expert best. */
+  /**
+   * Nearly all tokens like the last expert best, and their gates are nearly 1: of a logit near 18
+   * the other gates are some 1e-8. What fp32 logits cost them is the logit's rounding, 18 · 2^-24 =
+   * 1e-6 relative, and so within the tolerance for the gradients as well.
+   */
   @ParameterizedTest
   @MethodSource("hot")
   void aHotExpert(Generated generated) {
@@ -151,7 +155,7 @@ class GeneratedLayerTest {
       x.set(t, 0, 2);
     }
     int hot = c.experts() - 1;
-    check(generated, x, layer -> parameter(layer, "gate.weight").value().set(3, hot, 0));
+    check(generated, x, layer -> parameter(layer, "gate.weight").value().set(9, hot, 0));
     assertThat(latest.tokens()[hot]).isBetween(c.valid() * 9L / 10, (long) c.valid());
   }
 

@@ -67,10 +67,16 @@ final class Selection {
   /**
    * The gradient of the chosen logits through their softmax, in place: from dL/dG in {@code d[..k)}
    * to G·(dL/dG − Σ G·dL/dG).
+   *
+   * <p>That is the same for any constant added to dL/dG. So that of the first, the largest gate, is
+   * taken off: where it is nearly 1, its dL/dG and the sum are nearly equal, and their difference,
+   * as small as the other gates, would be the rounding of either.
    */
   static void softmaxSlope(int k, float[] gates, int at, float[] d) {
+    float first = d[0];
     float sum = 0;
     for (int j = 0; j < k; j++) {
+      d[j] -= first;
       sum += gates[at + j] * d[j];
     }
     for (int j = 0; j < k; j++) {
