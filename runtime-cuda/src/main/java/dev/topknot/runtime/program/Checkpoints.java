@@ -86,6 +86,15 @@ final class Checkpoints {
       boolean moments = requireFit(path, layout, file);
       requireOrder(path, layout, file, about);
       boolean sameState = state != null && hasState(path, file, state, batch);
+      if (moments && executor.hasMoments()) {
+        for (Layout.Slice slice : layout.slices()) {
+          requireValues(path, channel, file, FIRST_MOMENT + slice.name(), -Float.MAX_VALUE);
+          requireValues(path, channel, file, SECOND_MOMENT + slice.name(), 0);
+        }
+      }
+      if (sameState) {
+        requireValues(path, channel, file, STATE, -Float.MAX_VALUE);
+      }
 
       for (Layout.Slice slice : layout.slices()) {
         read(channel, file, slice.name(), executor.parameter(slice));
@@ -177,6 +186,31 @@ final class Checkpoints {
               path, STATE, stored.type(), stored.shape(), state.size()));
     }
     return true;
+  }
+
+  /**
+   * Looks at what no training leaves, and what would spoil the next without a word: a parameter
+   * whose second moment is infinite stays as it is for ever. Parameters are the user's to set, and
+   * a step says which is not finite.
+   */
+  private static void requireValues(
+      Path path, FileChannel channel, Safetensors file, String name, float least)
+      throws IOException {
+    Safetensors.Stored stored = file.tensors().get(name);
+    TensorFile.read(
+        channel,
+        file.dataStart() + stored.begin(),
+        (stored.end() - stored.begin()) / Float.BYTES,
+        (first, tile, count) -> {
+          for (int i = 0; i < count; i++) {
+            if (!(tile[i] >= least && tile[i] <= Float.MAX_VALUE)) {
+              throw new CheckpointException(
+                  String.format(
+                      "%s: %s is %s at element %d, expected a finite number%s",
+                      path, name, tile[i], first + i, least == 0 ? " of 0 or more" : ""));
+            }
+          }
+        });
   }
 
   private static void readOrZero(

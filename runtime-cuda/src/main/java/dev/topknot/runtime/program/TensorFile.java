@@ -54,12 +54,29 @@ final class TensorFile {
 
   /** Reads one tensor's bytes, which begin at a byte of the file. */
   static void read(FileChannel channel, long from, Tensor tensor) throws IOException {
-    float[] tile = new float[(int) Math.min(TILE, tensor.size())];
+    read(channel, from, tensor.size(), (first, tile, count) -> tensor.write(first, tile, 0, count));
+  }
+
+  /** Takes a tensor's values as they are read. */
+  interface Values {
+    /**
+     * Takes some.
+     *
+     * @param first row-major index of the first
+     * @param tile holds them from its beginning
+     * @param count how many
+     */
+    void take(long first, float[] tile, int count) throws IOException;
+  }
+
+  /** Reads so many values, which begin at a byte of the file. */
+  static void read(FileChannel channel, long from, long size, Values to) throws IOException {
+    float[] tile = new float[(int) Math.min(TILE, size)];
     // on the heap: thousands of experts are thousands of tensors, and direct memory is freed late
     ByteBuffer bytes =
         ByteBuffer.allocate(tile.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
-    for (long done = 0; done < tensor.size(); done += tile.length) {
-      int count = (int) Math.min(tile.length, tensor.size() - done);
+    for (long done = 0; done < size; done += tile.length) {
+      int count = (int) Math.min(tile.length, size - done);
       bytes.clear().limit(count * Float.BYTES);
       while (bytes.hasRemaining()) {
         if (channel.read(bytes, from + done * Float.BYTES + bytes.position()) < 0) {
@@ -67,7 +84,7 @@ final class TensorFile {
         }
       }
       bytes.flip().asFloatBuffer().get(tile, 0, count);
-      tensor.write(done, tile, 0, count);
+      to.take(done, tile, count);
     }
   }
 

@@ -317,6 +317,60 @@ class CheckpointTest {
         "words.weight begins at byte 0 of the data, but the tensor before it ends at 20");
   }
 
+  /** Moments and state that no training leaves; the model goes on as if nothing had been tried. */
+  @Test
+  void valuesThatSpoilTrainingAreNamed() throws IOException {
+    for (float value : List.of(-1e-9f, Float.POSITIVE_INFINITY, Float.NaN)) {
+      refuses(
+          holding("optimizer.v.experts.experts.1.w1", 5, value),
+          "optimizer.v.experts.experts.1.w1 is "
+              + value
+              + " at element 5, expected a finite number of 0 or more");
+    }
+    for (float value : List.of(Float.NEGATIVE_INFINITY, Float.NaN)) {
+      refuses(
+          holding("optimizer.m.next.bias", 4, value),
+          "optimizer.m.next.bias is " + value + " at element 4, expected a finite number");
+      refuses(
+          holding("carried.state", 63, value),
+          "carried.state is " + value + " at element 63, expected a finite number");
+    }
+    try (TinyModel untouched = TinyModel.on(Device.cpu(1), 7)) {
+      untouched.train(BATCH, UPDATE);
+      untouched.train(BATCH, UPDATE);
+      untouched.train(BATCH, UPDATE);
+      model.train(BATCH, UPDATE);
+      assertThat(values(model)).isEqualTo(values(untouched));
+    }
+  }
+
+  /** State of another batch size and moments that nobody wants are not loaded, so they may be. */
+  @Test
+  void whatIsNotLoadedMayHoldAnything() throws IOException {
+    Files.write(file, holding("carried.state", 1, Float.NaN));
+    try (TinyModel wider = wider()) {
+      wider.load(file);
+      assertThat(values(wider)).isEqualTo(values(model));
+    }
+    Files.write(file, holding("optimizer.v.next.bias", 1, -1));
+    try (TinyModel bare = TinyModel.on(Device.cpu(1), 7, 3, Optimizer.NONE, TinyModelCpu::new)) {
+      bare.load(file);
+      assertThat(values(bare)).isEqualTo(values(model));
+    }
+  }
+
+  /** The bytes of a good file with one value replaced. */
+  private byte[] holding(String tensor, int element, float value) throws IOException {
+    model.save(file);
+    byte[] bytes = Files.readAllBytes(file);
+    Safetensors head = Safetensors.read(file);
+    ByteBuffer.wrap(bytes)
+        .order(ByteOrder.LITTLE_ENDIAN)
+        .putFloat(
+            (int) (head.dataStart() + head.tensors().get(tensor).begin()) + 4 * element, value);
+    return bytes;
+  }
+
   /** Writes a damaged file and checks that it is refused with a message, the model untouched. */
   private void refuses(byte[] bytes, String message) throws IOException {
     Files.write(file, bytes);
