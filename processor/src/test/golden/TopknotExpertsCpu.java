@@ -14,6 +14,7 @@ import dev.topknot.runtime.cpu.Ints;
 import dev.topknot.runtime.cpu.Matrix;
 import dev.topknot.runtime.cpu.NoisyTopKGate;
 import dev.topknot.runtime.cpu.Run;
+import dev.topknot.runtime.program.Phase;
 import dev.topknot.runtime.program.Program;
 import java.util.List;
 import javax.annotation.processing.Generated;
@@ -84,6 +85,11 @@ final class TopknotExpertsCpu extends CpuMoE {
     }
 
     @Override
+    public List<Phase> phases() {
+      return Phase.inOrder(TrainLayer.phases(), Update.phases());
+    }
+
+    @Override
     public List<Balance> balances(Run run) {
       return List.of(layer.balance(run));
     }
@@ -110,11 +116,19 @@ final class TopknotExpertsCpu extends CpuMoE {
         secondMoments = context.secondMoments().matrix(0L, 1L, 4_210_688L);
       }
 
+      static List<Phase> phases() {
+        return List.of(
+            new Phase(7, "", "Adam.norm", 16_842_752L),
+            new Phase(8, "", "Adam.update", 117_899_264L));
+      }
+
       void norm(Run run) {
+        run.begin(7);
         adam.norm(run, gradients);
       }
 
       void update(Run run) {
+        run.begin(8);
         adam.update(run, parameters, gradients, firstMoments, secondMoments);
       }
     }
@@ -272,21 +286,51 @@ final class TopknotExpertsCpu extends CpuMoE {
       noiseWeightsGradient = context.gradients().matrix(8_192L, 64L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(0, "", "NoisyTopKGate.forward", 1_418_240L,
+              Phase.Product.forward(640L, 1L, 128L, 64L),
+              Phase.Product.forward(640L, 1L, 128L, 64L)),
+          new Phase(1, "", "Dispatch.forward", 51_720L),
+          new Phase(2, "", "Experts.forward", 27_601_156L,
+              Phase.Product.forward(2_560L, 64L, 128L, 256L),
+              Phase.Product.forward(2_560L, 64L, 256L, 128L)),
+          new Phase(3, "", "Combine.forward", 1_986_560L),
+          new Phase(4, "", "Experts.backward", 66_767_108L,
+              Phase.Product.inputGradient(2_560L, 64L, 128L, 256L),
+              Phase.Product.weightGradient(2_560L, 64L, 128L, 256L),
+              Phase.Product.inputGradient(2_560L, 64L, 256L, 128L),
+              Phase.Product.weightGradient(2_560L, 64L, 256L, 128L)),
+          new Phase(5, "", "Combine.backward", 1_976_320L),
+          new Phase(6, "", "NoisyTopKGate.backward", 2_357_760L,
+              Phase.Product.inputGradient(640L, 1L, 128L, 64L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 64L),
+              Phase.Product.inputGradient(640L, 1L, 128L, 64L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 64L)));
+    }
+
     void forward(Run run) {
+      run.begin(0);
       noisyTopKGate.forward(run, run.x(), gateWeights, noiseWeights, clean, raw, noisy, chosen,
           gates, importance, load);
       run.produced("gates", gates);
+      run.begin(1);
       dispatch.forward(run, chosen, offsets, rows, slots);
+      run.begin(2);
       experts.forward(run, run.x(), offsets, rows, w1, w2, gathered, hidden, out);
       run.produced("out", out);
+      run.begin(3);
       combine.forward(run, out, gates, slots, run.y());
       run.produced("y", run.y());
     }
 
     void backward(Run run) {
+      run.begin(4);
       experts.backward(run, run.x(), run.dy(), offsets, rows, slots, gates, w1, w2, hidden, dGates,
           gatheredAgain, gatheredDy, dHidden, dOut, w1Gradient, w2Gradient);
+      run.begin(5);
       combine.backward(run, dOut, slots, run.dx());
+      run.begin(6);
       noisyTopKGate.backward(run, run.x(), gateWeights, noiseWeights, clean, raw, noisy, chosen,
           gates, importance, load, dGates, dClean, dRaw, run.dx(), gateWeightsGradient,
           noiseWeightsGradient);
@@ -310,6 +354,11 @@ final class TopknotExpertsCpu extends CpuMoE {
     @Override
     public void forward(Run run) {
       layer.forward(run);
+    }
+
+    @Override
+    public List<Phase> phases() {
+      return Phase.inOrder(EvaluateLayer.phases());
     }
 
     @Override
@@ -412,12 +461,27 @@ final class TopknotExpertsCpu extends CpuMoE {
       hidden = context.workspace().matrix(0L, 2_560L, 256L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(0, "", "NoisyTopKGate.infer", 730_112L,
+              Phase.Product.forward(640L, 1L, 128L, 64L)),
+          new Phase(1, "", "Dispatch.forward", 51_720L),
+          new Phase(2, "", "Experts.forward", 27_601_156L,
+              Phase.Product.forward(2_560L, 64L, 128L, 256L),
+              Phase.Product.forward(2_560L, 64L, 256L, 128L)),
+          new Phase(3, "", "Combine.forward", 1_986_560L));
+    }
+
     void forward(Run run) {
+      run.begin(0);
       noisyTopKGate.infer(run, run.x(), gateWeights, clean, chosen, gates, importance, load);
       run.produced("gates", gates);
+      run.begin(1);
       dispatch.forward(run, chosen, offsets, rows, slots);
+      run.begin(2);
       experts.forward(run, run.x(), offsets, rows, w1, w2, gathered, hidden, out);
       run.produced("out", out);
+      run.begin(3);
       combine.forward(run, out, gates, slots, run.y());
       run.produced("y", run.y());
     }

@@ -19,6 +19,7 @@ import dev.topknot.runtime.cpu.NoisyTopKGate;
 import dev.topknot.runtime.cpu.Pointwise;
 import dev.topknot.runtime.cpu.Run;
 import dev.topknot.runtime.cpu.SoftmaxLoss;
+import dev.topknot.runtime.program.Phase;
 import dev.topknot.runtime.program.Program;
 import java.util.List;
 import javax.annotation.processing.Generated;
@@ -132,6 +133,12 @@ final class TopknotModelCpu extends CpuModel {
     }
 
     @Override
+    public List<Phase> phases() {
+      return Phase.inOrder(TrainWords.phases(), TrainBelow.phases(), TrainExperts.phases(),
+          TrainAbove.phases(), TrainNext.phases(), Update.phases());
+    }
+
+    @Override
     public List<Balance> balances(Run run) {
       return List.of(experts.balance(run));
     }
@@ -158,11 +165,19 @@ final class TopknotModelCpu extends CpuModel {
         secondMoments = context.secondMoments().matrix(0L, 1L, 7_043_904L);
       }
 
+      static List<Phase> phases() {
+        return List.of(
+            new Phase(26, "", "Adam.norm", 28_175_616L),
+            new Phase(27, "", "Adam.update", 197_229_312L));
+      }
+
       void norm(Run run) {
+        run.begin(26);
         adam.norm(run, gradients);
       }
 
       void update(Run run) {
+        run.begin(27);
         adam.update(run, parameters, gradients, firstMoments, secondMoments);
       }
     }
@@ -204,12 +219,20 @@ final class TopknotModelCpu extends CpuModel {
       weightGradient = context.gradients().matrix(0L, 10_000L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(0, "words", "Embedding.forward", 985_600L),
+          new Phase(23, "words", "Embedding.backward", 985_600L));
+    }
+
     void forward(Run run) {
+      run.begin(0);
       embedding.forward(run, run.inputs(), weight, y);
       run.produced("words.y", y);
     }
 
     void backward(Run run) {
+      run.begin(23);
       embedding.backward(run, run.inputs(), dy, weightGradient);
     }
   }
@@ -309,21 +332,43 @@ final class TopknotModelCpu extends CpuModel {
       biasGradient = context.gradients().matrix(1_411_072L, 1L, 512L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(1, "below", "Lstm.forward", 4_818_944L,
+              Phase.Product.forward(640L, 1L, 128L, 512L),
+              Phase.Product.forward(640L, 20L, 128L, 512L)),
+          new Phase(2, "below", "Pointwise.forward", 1_310_720L),
+          new Phase(20, "below", "Pointwise.backward", 1_310_720L),
+          new Phase(21, "below", "Lstm.backward", 6_524_928L,
+              Phase.Product.inputGradient(640L, 1L, 128L, 512L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 512L),
+              Phase.Product.inputGradient(640L, 20L, 128L, 512L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 512L)),
+          new Phase(22, "below", "Pointwise.addResidual", 983_040L),
+          new Phase(24, "below", "Lstm.commit", 720_896L));
+    }
+
     void forward(Run run) {
+      run.begin(1);
       lstm.forward(run, x, inputWeights, recurrentWeights, bias, h0, c0, gates, cells, u);
       run.produced("below.u", u);
+      run.begin(2);
       pointwise.forward(run, u, x, y);
       run.produced("below.y", y);
     }
 
     void backward(Run run) {
+      run.begin(20);
       pointwise.backward(run, u, dy, du);
+      run.begin(21);
       lstm.backward(run, x, inputWeights, recurrentWeights, h0, c0, gates, cells, u, du, dx,
           inputWeightsGradient, recurrentWeightsGradient, biasGradient);
+      run.begin(22);
       pointwise.addResidual(run, dy, dx);
     }
 
     void commit(Run run) {
+      run.begin(24);
       lstm.commit(run, cells, u, h0, c0);
     }
   }
@@ -504,26 +549,62 @@ final class TopknotModelCpu extends CpuModel {
       noiseWeightsGradient = context.gradients().matrix(1_419_776L, 64L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(3, "experts", "NoisyTopKGate.forward", 1_418_240L,
+              Phase.Product.forward(640L, 1L, 128L, 64L),
+              Phase.Product.forward(640L, 1L, 128L, 64L)),
+          new Phase(4, "experts", "Dispatch.forward", 51_720L),
+          new Phase(5, "experts", "Experts.forward", 27_601_156L,
+              Phase.Product.forward(2_560L, 64L, 128L, 256L),
+              Phase.Product.forward(2_560L, 64L, 256L, 128L)),
+          new Phase(6, "experts", "Combine.forward", 1_986_560L),
+          new Phase(7, "experts", "Pointwise.forward", 1_310_720L),
+          new Phase(15, "experts", "Pointwise.backward", 1_310_720L),
+          new Phase(16, "experts", "Experts.backward", 66_767_108L,
+              Phase.Product.inputGradient(2_560L, 64L, 128L, 256L),
+              Phase.Product.weightGradient(2_560L, 64L, 128L, 256L),
+              Phase.Product.inputGradient(2_560L, 64L, 256L, 128L),
+              Phase.Product.weightGradient(2_560L, 64L, 256L, 128L)),
+          new Phase(17, "experts", "Combine.backward", 1_976_320L),
+          new Phase(18, "experts", "NoisyTopKGate.backward", 2_357_760L,
+              Phase.Product.inputGradient(640L, 1L, 128L, 64L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 64L),
+              Phase.Product.inputGradient(640L, 1L, 128L, 64L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 64L)),
+          new Phase(19, "experts", "Pointwise.addResidual", 983_040L));
+    }
+
     void forward(Run run) {
+      run.begin(3);
       noisyTopKGate.forward(run, x, gateWeights, noiseWeights, clean, raw, noisy, chosen, gates,
           importance, load);
       run.produced("experts.gates", gates);
+      run.begin(4);
       dispatch.forward(run, chosen, offsets, rows, slots);
+      run.begin(5);
       experts.forward(run, x, offsets, rows, w1, w2, gathered, hidden, out);
       run.produced("experts.out", out);
+      run.begin(6);
       combine.forward(run, out, gates, slots, u);
       run.produced("experts.u", u);
+      run.begin(7);
       pointwise.forward(run, u, x, y);
       run.produced("experts.y", y);
     }
 
     void backward(Run run) {
+      run.begin(15);
       pointwise.backward(run, u, dy, du);
+      run.begin(16);
       experts.backward(run, x, du, offsets, rows, slots, gates, w1, w2, hidden, dGates,
           gatheredAgain, gatheredDy, dHidden, dOut, w1Gradient, w2Gradient);
+      run.begin(17);
       combine.backward(run, dOut, slots, dx);
+      run.begin(18);
       noisyTopKGate.backward(run, x, gateWeights, noiseWeights, clean, raw, noisy, chosen, gates,
           importance, load, dGates, dClean, dRaw, dx, gateWeightsGradient, noiseWeightsGradient);
+      run.begin(19);
       pointwise.addResidual(run, dy, dx);
     }
 
@@ -627,21 +708,43 @@ final class TopknotModelCpu extends CpuModel {
       biasGradient = context.gradients().matrix(5_753_344L, 1L, 512L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(8, "above", "Lstm.forward", 4_818_944L,
+              Phase.Product.forward(640L, 1L, 128L, 512L),
+              Phase.Product.forward(640L, 20L, 128L, 512L)),
+          new Phase(9, "above", "Pointwise.forward", 1_310_720L),
+          new Phase(12, "above", "Pointwise.backward", 1_310_720L),
+          new Phase(13, "above", "Lstm.backward", 6_524_928L,
+              Phase.Product.inputGradient(640L, 1L, 128L, 512L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 512L),
+              Phase.Product.inputGradient(640L, 20L, 128L, 512L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 512L)),
+          new Phase(14, "above", "Pointwise.addResidual", 983_040L),
+          new Phase(25, "above", "Lstm.commit", 720_896L));
+    }
+
     void forward(Run run) {
+      run.begin(8);
       lstm.forward(run, x, inputWeights, recurrentWeights, bias, h0, c0, gates, cells, u);
       run.produced("above.u", u);
+      run.begin(9);
       pointwise.forward(run, u, x, y);
       run.produced("above.y", y);
     }
 
     void backward(Run run) {
+      run.begin(12);
       pointwise.backward(run, u, dy, du);
+      run.begin(13);
       lstm.backward(run, x, inputWeights, recurrentWeights, h0, c0, gates, cells, u, du, dx,
           inputWeightsGradient, recurrentWeightsGradient, biasGradient);
+      run.begin(14);
       pointwise.addResidual(run, dy, dx);
     }
 
     void commit(Run run) {
+      run.begin(25);
       lstm.commit(run, cells, u, h0, c0);
     }
   }
@@ -698,12 +801,23 @@ final class TopknotModelCpu extends CpuModel {
       biasGradient = context.gradients().matrix(7_033_856L, 1L, 10_000L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(10, "next", "SoftmaxLoss.forward", 56_695_360L,
+              Phase.Product.forward(640L, 1L, 128L, 10_000L)),
+          new Phase(11, "next", "SoftmaxLoss.backward", 67_625_600L,
+              Phase.Product.inputGradient(640L, 1L, 128L, 10_000L),
+              Phase.Product.weightGradient(640L, 1L, 128L, 10_000L)));
+    }
+
     void forward(Run run) {
+      run.begin(10);
       softmaxLoss.forward(run, x, weight, bias, run.targets(), logits, losses);
       run.produced("next.losses", losses);
     }
 
     void backward(Run run) {
+      run.begin(11);
       softmaxLoss.backward(run, x, weight, logits, run.targets(), dx, weightGradient, biasGradient);
     }
   }
@@ -746,6 +860,12 @@ final class TopknotModelCpu extends CpuModel {
     }
 
     @Override
+    public List<Phase> phases() {
+      return Phase.inOrder(EvaluateWords.phases(), EvaluateBelow.phases(), EvaluateExperts.phases(),
+          EvaluateAbove.phases(), EvaluateNext.phases());
+    }
+
+    @Override
     public List<Balance> balances(Run run) {
       return List.of(experts.balance(run));
     }
@@ -779,7 +899,13 @@ final class TopknotModelCpu extends CpuModel {
       weight = context.parameters().matrix(0L, 10_000L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(0, "words", "Embedding.forward", 985_600L));
+    }
+
     void forward(Run run) {
+      run.begin(0);
       embedding.forward(run, run.inputs(), weight, y);
       run.produced("words.y", y);
     }
@@ -856,14 +982,26 @@ final class TopknotModelCpu extends CpuModel {
       cells = context.workspace().matrix(6_400_000L, 640L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(1, "below", "Lstm.forward", 4_818_944L,
+              Phase.Product.forward(640L, 1L, 128L, 512L),
+              Phase.Product.forward(640L, 20L, 128L, 512L)),
+          new Phase(2, "below", "Pointwise.forward", 1_310_720L),
+          new Phase(11, "below", "Lstm.commit", 720_896L));
+    }
+
     void forward(Run run) {
+      run.begin(1);
       lstm.forward(run, x, inputWeights, recurrentWeights, bias, h0, c0, gates, cells, u);
       run.produced("below.u", u);
+      run.begin(2);
       pointwise.forward(run, u, x, y);
       run.produced("below.y", y);
     }
 
     void commit(Run run) {
+      run.begin(11);
       lstm.commit(run, cells, u, h0, c0);
     }
   }
@@ -976,14 +1114,31 @@ final class TopknotModelCpu extends CpuModel {
       hidden = context.workspace().matrix(0L, 2_560L, 256L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(3, "experts", "NoisyTopKGate.infer", 730_112L,
+              Phase.Product.forward(640L, 1L, 128L, 64L)),
+          new Phase(4, "experts", "Dispatch.forward", 51_720L),
+          new Phase(5, "experts", "Experts.forward", 27_601_156L,
+              Phase.Product.forward(2_560L, 64L, 128L, 256L),
+              Phase.Product.forward(2_560L, 64L, 256L, 128L)),
+          new Phase(6, "experts", "Combine.forward", 1_986_560L),
+          new Phase(7, "experts", "Pointwise.forward", 1_310_720L));
+    }
+
     void forward(Run run) {
+      run.begin(3);
       noisyTopKGate.infer(run, x, gateWeights, clean, chosen, gates, importance, load);
       run.produced("experts.gates", gates);
+      run.begin(4);
       dispatch.forward(run, chosen, offsets, rows, slots);
+      run.begin(5);
       experts.forward(run, x, offsets, rows, w1, w2, gathered, hidden, out);
       run.produced("experts.out", out);
+      run.begin(6);
       combine.forward(run, out, gates, slots, u);
       run.produced("experts.u", u);
+      run.begin(7);
       pointwise.forward(run, u, x, y);
       run.produced("experts.y", y);
     }
@@ -1064,14 +1219,26 @@ final class TopknotModelCpu extends CpuModel {
       cells = context.workspace().matrix(6_563_840L, 640L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(8, "above", "Lstm.forward", 4_818_944L,
+              Phase.Product.forward(640L, 1L, 128L, 512L),
+              Phase.Product.forward(640L, 20L, 128L, 512L)),
+          new Phase(9, "above", "Pointwise.forward", 1_310_720L),
+          new Phase(12, "above", "Lstm.commit", 720_896L));
+    }
+
     void forward(Run run) {
+      run.begin(8);
       lstm.forward(run, x, inputWeights, recurrentWeights, bias, h0, c0, gates, cells, u);
       run.produced("above.u", u);
+      run.begin(9);
       pointwise.forward(run, u, x, y);
       run.produced("above.y", y);
     }
 
     void commit(Run run) {
+      run.begin(12);
       lstm.commit(run, cells, u, h0, c0);
     }
   }
@@ -1116,7 +1283,14 @@ final class TopknotModelCpu extends CpuModel {
       losses = context.workspace().matrix(6_809_600L, 1L, 640L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(10, "next", "SoftmaxLoss.forward", 56_695_360L,
+              Phase.Product.forward(640L, 1L, 128L, 10_000L)));
+    }
+
     void forward(Run run) {
+      run.begin(10);
       softmaxLoss.forward(run, x, weight, bias, run.targets(), logits, losses);
       run.produced("next.losses", losses);
     }
@@ -1160,6 +1334,12 @@ final class TopknotModelCpu extends CpuModel {
     }
 
     @Override
+    public List<Phase> phases() {
+      return Phase.inOrder(GenerateWords.phases(), GenerateBelow.phases(), GenerateExperts.phases(),
+          GenerateAbove.phases(), GenerateNext.phases());
+    }
+
+    @Override
     public Matrix probabilities() {
       return next.logits;
     }
@@ -1193,7 +1373,13 @@ final class TopknotModelCpu extends CpuModel {
       weight = context.parameters().matrix(0L, 10_000L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(0, "words", "Embedding.forward", 1_540L));
+    }
+
     void forward(Run run) {
+      run.begin(0);
       embedding.forward(run, run.inputs(), weight, y);
       run.produced("words.y", y);
     }
@@ -1270,14 +1456,26 @@ final class TopknotModelCpu extends CpuModel {
       cells = context.workspace().matrix(10_048L, 1L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(1, "below", "Lstm.forward", 534_016L,
+              Phase.Product.forward(1L, 1L, 128L, 512L),
+              Phase.Product.forward(1L, 1L, 128L, 512L)),
+          new Phase(2, "below", "Pointwise.forward", 2_048L),
+          new Phase(11, "below", "Lstm.commit", 3_072L));
+    }
+
     void forward(Run run) {
+      run.begin(1);
       lstm.forward(run, x, inputWeights, recurrentWeights, bias, h0, c0, gates, cells, u);
       run.produced("below.u", u);
+      run.begin(2);
       pointwise.forward(run, u, x, y);
       run.produced("below.y", y);
     }
 
     void commit(Run run) {
+      run.begin(11);
       lstm.commit(run, cells, u, h0, c0);
     }
   }
@@ -1390,14 +1588,31 @@ final class TopknotModelCpu extends CpuModel {
       hidden = context.workspace().matrix(0L, 4L, 256L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(3, "experts", "NoisyTopKGate.infer", 34_880L,
+              Phase.Product.forward(1L, 1L, 128L, 64L)),
+          new Phase(4, "experts", "Dispatch.forward", 600L),
+          new Phase(5, "experts", "Experts.forward", 1_065_748L,
+              Phase.Product.forward(4L, 4L, 128L, 256L),
+              Phase.Product.forward(4L, 4L, 256L, 128L)),
+          new Phase(6, "experts", "Combine.forward", 3_104L),
+          new Phase(7, "experts", "Pointwise.forward", 2_048L));
+    }
+
     void forward(Run run) {
+      run.begin(3);
       noisyTopKGate.infer(run, x, gateWeights, clean, chosen, gates, importance, load);
       run.produced("experts.gates", gates);
+      run.begin(4);
       dispatch.forward(run, chosen, offsets, rows, slots);
+      run.begin(5);
       experts.forward(run, x, offsets, rows, w1, w2, gathered, hidden, out);
       run.produced("experts.out", out);
+      run.begin(6);
       combine.forward(run, out, gates, slots, u);
       run.produced("experts.u", u);
+      run.begin(7);
       pointwise.forward(run, u, x, y);
       run.produced("experts.y", y);
     }
@@ -1474,14 +1689,26 @@ final class TopknotModelCpu extends CpuModel {
       cells = context.workspace().matrix(10_304L, 1L, 128L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(8, "above", "Lstm.forward", 534_016L,
+              Phase.Product.forward(1L, 1L, 128L, 512L),
+              Phase.Product.forward(1L, 1L, 128L, 512L)),
+          new Phase(9, "above", "Pointwise.forward", 2_048L),
+          new Phase(12, "above", "Lstm.commit", 3_072L));
+    }
+
     void forward(Run run) {
+      run.begin(8);
       lstm.forward(run, x, inputWeights, recurrentWeights, bias, h0, c0, gates, cells, u);
       run.produced("above.u", u);
+      run.begin(9);
       pointwise.forward(run, u, x, y);
       run.produced("above.y", y);
     }
 
     void commit(Run run) {
+      run.begin(12);
       lstm.commit(run, cells, u, h0, c0);
     }
   }
@@ -1521,7 +1748,14 @@ final class TopknotModelCpu extends CpuModel {
       logits = context.workspace().matrix(0L, 1L, 10_000L);
     }
 
+    static List<Phase> phases() {
+      return List.of(
+          new Phase(10, "next", "SoftmaxLoss.probabilities", 5_240_512L,
+              Phase.Product.forward(1L, 1L, 128L, 10_000L)));
+    }
+
     void forward(Run run) {
+      run.begin(10);
       softmaxLoss.probabilities(run, x, weight, bias, logits);
       run.produced("next.logits", logits);
     }

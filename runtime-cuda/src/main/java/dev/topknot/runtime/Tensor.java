@@ -69,6 +69,20 @@ public abstract class Tensor implements AutoCloseable {
     return shape.clone();
   }
 
+  /** How many dimensions the shape has. */
+  public final int rank() {
+    return shape.length;
+  }
+
+  /**
+   * The size of one dimension.
+   *
+   * @throws IndexOutOfBoundsException if there is none of that number
+   */
+  public final long dimension(int index) {
+    return shape[index];
+  }
+
   /** Number of elements. */
   public final long size() {
     return size;

@@ -35,11 +35,6 @@ record AdamOp(long floats, long tensors) implements Op {
   }
 
   @Override
-  public long flops(String method) {
-    return 0;
-  }
-
-  @Override
   public List<Kernel> kernels(String method) {
     long chunks = Grid.blocks(floats, CHUNK);
     int shared = THREADS * Double.BYTES;

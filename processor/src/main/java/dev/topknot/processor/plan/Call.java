@@ -28,13 +28,30 @@ public record Call(Op op, String method, List<Operand> operands, Buffer result) 
 
   /** What it costs when every token is valid. */
   public Cost cost() {
+    return new Cost(op.flops(method), bytes(1));
+  }
+
+  /**
+   * Bytes between the memory and the cache of a CPU when every token is valid: as {@link #cost},
+   * but a line that is only written is fetched first.
+   */
+  public long traffic() {
+    return bytes(2);
+  }
+
+  private long bytes(int passesOfWrite) {
     double bytes = 0;
     for (Operand operand : operands) {
       Buffer buffer = operand.buffer();
       boolean weights = buffer.region() == Region.PARAMETERS || buffer.region() == Region.GRADIENTS;
-      int passes = operand.access() == Operand.Access.UPDATE ? 2 : 1;
+      int passes =
+          switch (operand.access()) {
+            case READ -> 1;
+            case WRITE -> passesOfWrite;
+            case UPDATE -> 2;
+          };
       bytes += buffer.bytes() * passes * (weights ? op.touched() : 1);
     }
-    return new Cost(op.flops(method), Math.round(bytes));
+    return Math.round(bytes);
   }
 }

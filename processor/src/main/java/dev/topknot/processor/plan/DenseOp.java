@@ -23,8 +23,8 @@ record DenseOp(
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, (long) tokens * inputs * units);
+  public List<Product> products(String method) {
+    return Product.of(method, tokens, 1, inputs, units);
   }
 
   @Override

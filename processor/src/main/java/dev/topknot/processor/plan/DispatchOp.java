@@ -21,11 +21,6 @@ record DispatchOp(String layer, int tokens, int experts, int k) implements Op {
   }
 
   @Override
-  public long flops(String method) {
-    return 0;
-  }
-
-  @Override
   public List<Kernel> kernels(String method) {
     long chunks = blocks((long) tokens * k, THREADS);
     Grid grid = Grid.of(chunks);

@@ -24,11 +24,6 @@ record EmbeddingOp(String layer, int tokens, int vocabulary, int width) implemen
   }
 
   @Override
-  public long flops(String method) {
-    return 0;
-  }
-
-  @Override
   public double touched() {
     return Math.min(1.0, (double) tokens / vocabulary);
   }

@@ -27,8 +27,13 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, 2L * tokens * moe.k() * width * moe.expert().width());
+  public List<Product> products(String method) {
+    long slots = (long) tokens * moe.k();
+    long active = Math.min(moe.experts(), slots);
+    int hidden = moe.expert().width();
+    return Product.all(
+        Product.of(method, slots, active, width, hidden),
+        Product.of(method, slots, active, hidden, width));
   }
 
   @Override

@@ -22,8 +22,9 @@ record FeedForwardOp(
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, 2L * tokens * width * hidden);
+  public List<Product> products(String method) {
+    return Product.all(
+        Product.of(method, tokens, 1, width, hidden), Product.of(method, tokens, 1, hidden, width));
   }
 
   @Override

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * A layer within a program.
@@ -32,6 +33,11 @@ public record LayerPlan(
     forward = List.copyOf(forward);
     backward = List.copyOf(backward);
     commit = List.copyOf(commit);
+  }
+
+  /** Its calls: forward, backward, commit. */
+  public List<Call> calls() {
+    return Stream.of(forward, backward, commit).flatMap(List::stream).toList();
   }
 
   /** The layer's own name of a buffer. */

@@ -16,11 +16,6 @@ record LossOp(String layer, int tokens) implements Op {
   }
 
   @Override
-  public long flops(String method) {
-    return 0;
-  }
-
-  @Override
   public List<Kernel> kernels(String method) {
     return List.of(
         Kernel.of("forward_total", Grid.of(1), THREADS, THREADS * Double.BYTES, run(), operand(0)));

@@ -22,8 +22,15 @@ record LstmOp(String layer, int batch, int timesteps, int inputs, int units, Til
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, (long) batch * timesteps * (inputs + units) * 4 * units);
+  public List<Product> products(String method) {
+    long tokens = (long) batch * timesteps;
+    List<Product> input = Product.of(method, tokens, 1, inputs, 4L * units);
+    // a step waits for the one before, but the gradient of the weights for the last one only
+    List<Product> recurrent =
+        Product.of(method, tokens, 1, units, 4L * units).stream()
+            .map(it -> it.kind() == Product.Kind.WEIGHT_GRADIENT ? it : it.in(timesteps))
+            .toList();
+    return Product.all(input, recurrent);
   }
 
   @Override

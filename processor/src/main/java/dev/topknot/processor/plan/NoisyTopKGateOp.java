@@ -27,9 +27,9 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
   }
 
   @Override
-  public long flops(String method) {
-    int products = method.equals("infer") ? 1 : 2;
-    return Op.forwardAndBackward(method, (long) products * tokens * width * moe.experts());
+  public List<Product> products(String method) {
+    List<Product> gate = Product.of(method, tokens, 1, width, moe.experts());
+    return method.equals("infer") ? gate : Product.all(gate, gate);
   }
 
   @Override

@@ -15,11 +15,18 @@ public interface Op {
   List<Constant> constants();
 
   /**
-   * Floating-point operations of a call, a multiply-add counted as two; only products count.
+   * The matrix products of a call when every token is valid.
    *
    * @param method the call's method: {@code forward}, {@code backward}, …
    */
-  long flops(String method);
+  default List<Product> products(String method) {
+    return List.of();
+  }
+
+  /** Floating-point operations of a call, a multiply-add counted as two; only products count. */
+  default long flops(String method) {
+    return products(method).stream().mapToLong(Product::flops).sum();
+  }
 
   /** The part of the parameters that a call touches at most, in (0, 1]. */
   default double touched() {
@@ -54,14 +61,5 @@ public interface Op {
   /** The file with its {@link #template}: {@code top_k_gate} of {@code topknot/top_k_gate.cuh}. */
   default String source() {
     return template().substring("TOPKNOT_".length()).toLowerCase(Locale.ROOT);
-  }
-
-  /** The forward pass costs {@code products} multiply-adds, the backward pass twice as many. */
-  static long forwardAndBackward(String method, long products) {
-    return switch (method) {
-      case "forward", "infer", "probabilities" -> 2 * products;
-      case "backward" -> 4 * products;
-      default -> 0;
-    };
   }
 }

@@ -29,11 +29,6 @@ record PointwiseOp(String layer, int tokens, int width, Modifiers modifiers, int
   }
 
   @Override
-  public long flops(String method) {
-    return 0;
-  }
-
-  @Override
   public List<Kernel> kernels(String method) {
     Grid grid = Grid.of(blocks((long) tokens * blocks(width, 4), THREADS));
     Argument[] arguments =

@@ -21,8 +21,8 @@ record SoftmaxLossOp(String layer, int tokens, int width, int vocabulary, Tile t
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, (long) tokens * width * vocabulary);
+  public List<Product> products(String method) {
+    return Product.of(method, tokens, 1, width, vocabulary);
   }
 
   @Override

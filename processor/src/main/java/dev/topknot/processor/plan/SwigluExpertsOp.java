@@ -22,8 +22,14 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, 3L * tokens * moe.k() * width * moe.expert().width());
+  public List<Product> products(String method) {
+    long slots = (long) tokens * moe.k();
+    long active = Math.min(moe.experts(), slots);
+    int hidden = moe.expert().width();
+    return Product.all(
+        Product.of(method, slots, active, width, hidden),
+        Product.of(method, slots, active, width, hidden),
+        Product.of(method, slots, active, hidden, width));
   }
 
   @Override

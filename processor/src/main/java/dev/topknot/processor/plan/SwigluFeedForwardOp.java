@@ -18,8 +18,11 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden, Tile
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, 3L * tokens * width * hidden);
+  public List<Product> products(String method) {
+    return Product.all(
+        Product.of(method, tokens, 1, width, hidden),
+        Product.of(method, tokens, 1, width, hidden),
+        Product.of(method, tokens, 1, hidden, width));
   }
 
   @Override

@@ -25,8 +25,8 @@ record TopKGateOp(String layer, int tokens, int width, MoE moe) implements Op {
   }
 
   @Override
-  public long flops(String method) {
-    return Op.forwardAndBackward(method, (long) tokens * width * moe.experts());
+  public List<Product> products(String method) {
+    return Product.of(method, tokens, 1, width, moe.experts());
   }
 
   @Override

@@ -71,51 +71,27 @@ public record Cpu(Workers workers, Gemm gemm) {
           transposeA, transposeB, m, n, k, alpha, a, aAt, lda, b, bAt, ldb, beta, c, cAt, ldc);
       return;
     }
-    workers.parallel(
-        (length + panel - 1) / panel,
-        (task, worker) -> {
-          int from = task * panel;
-          int count = Math.min(panel, length - from);
-          if (byRows) {
-            long aFrom = aAt + (transposeA ? from : (long) from * lda);
-            gemm.multiply(
-                transposeA,
-                transposeB,
-                count,
-                n,
-                k,
-                alpha,
-                a,
-                aFrom,
-                lda,
-                b,
-                bAt,
-                ldb,
-                beta,
-                c,
-                cAt + (long) from * ldc,
-                ldc);
-          } else {
-            long bFrom = bAt + (transposeB ? (long) from * ldb : from);
-            gemm.multiply(
-                transposeA,
-                transposeB,
-                m,
-                count,
-                k,
-                alpha,
-                a,
-                aAt,
-                lda,
-                b,
-                bFrom,
-                ldb,
-                beta,
-                c,
-                cAt + from,
-                ldc);
-          }
-        });
+    PanelProduct product = PanelProduct.ofThread();
+    product.gemm = gemm;
+    product.byRows = byRows;
+    product.panel = panel;
+    product.transposeA = transposeA;
+    product.transposeB = transposeB;
+    product.m = m;
+    product.n = n;
+    product.k = k;
+    product.alpha = alpha;
+    product.a = a;
+    product.aAt = aAt;
+    product.lda = lda;
+    product.b = b;
+    product.bAt = bAt;
+    product.ldb = ldb;
+    product.beta = beta;
+    product.c = c;
+    product.cAt = cAt;
+    product.ldc = ldc;
+    workers.parallel((length + panel - 1) / panel, product);
   }
 
   /**

@@ -2,7 +2,10 @@ package dev.topknot.runtime.cpu;
 
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Tensor;
+import dev.topknot.runtime.program.Program;
 import java.nio.FloatBuffer;
+import java.util.EnumMap;
+import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 
@@ -12,8 +15,12 @@ public final class CpuDevice extends Device {
 
   private final Cpu cpu;
 
-  private CpuDevice(int threads) {
+  /** The clocks of the programs that were opened last, where steps are timed; else null. */
+  private final Map<Program, StepClock> clocks;
+
+  private CpuDevice(int threads, Map<Program, StepClock> clocks) {
     this.cpu = Cpu.of(threads);
+    this.clocks = clocks;
   }
 
   /**
@@ -22,7 +29,27 @@ public final class CpuDevice extends Device {
    * @throws IllegalArgumentException if {@code threads} is not positive
    */
   public static CpuDevice of(int threads) {
-    return DEVICES.computeIfAbsent(threads, CpuDevice::new);
+    return DEVICES.computeIfAbsent(threads, it -> new CpuDevice(it, null));
+  }
+
+  /** A device of its own that times the steps of the programs that are opened on it. */
+  static CpuDevice timing(int threads) {
+    return new CpuDevice(threads, new EnumMap<>(Program.class));
+  }
+
+  /** A clock for a program that is being opened; null where steps are not timed. */
+  StepClock clock(Program kind, CpuProgram program) {
+    if (clocks == null) {
+      return null;
+    }
+    StepClock clock = new StepClock(program.phases());
+    clocks.put(kind, clock);
+    return clock;
+  }
+
+  /** The clock of the program that was opened last. */
+  StepClock clock(Program kind) {
+    return clocks.get(kind);
   }
 
   /** A tensor over a direct buffer; see {@link Tensor#wrap}. */

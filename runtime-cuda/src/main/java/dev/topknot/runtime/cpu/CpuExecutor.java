@@ -102,6 +102,7 @@ abstract class CpuExecutor implements Executor {
   @Override
   public final double norm() {
     training.norm(run);
+    run.end();
     return run.gradientNorm();
   }
 
@@ -109,6 +110,7 @@ abstract class CpuExecutor implements Executor {
   public final void update(Update update, long step) {
     run.update(update, step);
     training.update(run);
+    run.end();
   }
 
   @Override

@@ -36,10 +36,10 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
     this.layer = factory.apply(context);
     if (hasGradients()) {
       training = layer.train(programContext(Program.TRAIN));
-      run = new Run(shape.tokens(), layout, frozen);
+      run = run(Program.TRAIN, training);
     }
     inference = layer.infer(programContext(Program.EVALUATE));
-    inferenceRun = new Run(shape.tokens(), layout, frozen);
+    inferenceRun = run(Program.EVALUATE, inference);
   }
 
   /** Takes all memory and builds all programs of a layer; parameters are zero. */
@@ -72,6 +72,10 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
 
   private CpuContext programContext(Program program) {
     return context.with(memory.allocate(layer.workspace(program)), null);
+  }
+
+  private Run run(Program kind, CpuProgram program) {
+    return new Run(shape.tokens(), layout, frozen, device.clock(kind, program));
   }
 
   @Override
@@ -109,6 +113,7 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
     run.train((int) in.rows(), step, seed, firstToken);
     run.operands(in, output.written());
     training.forward(run);
+    run.end();
   }
 
   @Override
@@ -126,6 +131,7 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
     run.add(add);
     run.gradients(((CpuTensor) dy).matrix(), ((CpuTensor) dx).written());
     training.backward(run);
+    run.end();
   }
 
   @Override
@@ -134,6 +140,7 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
     inferenceRun.infer((int) in.rows());
     inferenceRun.operands(in, ((CpuTensor) y).written());
     inference.forward(inferenceRun);
+    inferenceRun.end();
   }
 
   @Override

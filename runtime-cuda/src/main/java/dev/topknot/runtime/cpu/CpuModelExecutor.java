@@ -46,17 +46,17 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
       trainingState = memory.allocate(model.state(Program.TRAIN));
       keptState = memory.allocate(trainingState.size());
       training = model.train(programContext(Program.TRAIN, trainingState));
-      run = run(shape.tokens());
+      run = run(Program.TRAIN, training, shape.tokens());
     } else {
       trainingState = null;
       keptState = null;
     }
     evaluationState = memory.allocate(model.state(Program.EVALUATE));
     evaluation = model.evaluate(programContext(Program.EVALUATE, evaluationState));
-    evaluationRun = run(shape.tokens());
+    evaluationRun = run(Program.EVALUATE, evaluation, shape.tokens());
     generationState = memory.allocate(model.state(Program.GENERATE));
     generation = model.generate(programContext(Program.GENERATE, generationState));
-    generationRun = run(1);
+    generationRun = run(Program.GENERATE, generation, 1);
     generated = generationRun.inputs();
   }
 
@@ -92,9 +92,9 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
     return context.with(memory.allocate(model.workspace(program)), state);
   }
 
-  private Run run(int tokens) {
+  private Run run(Program kind, CpuProgram program, int tokens) {
     Arena ids = memory.allocate(2L * tokens);
-    Run result = new Run(tokens, layout, frozen);
+    Run result = new Run(tokens, layout, frozen, device.clock(kind, program));
     result.operands(ids.ints(0, tokens), ids.ints(tokens, tokens));
     return result;
   }
@@ -129,6 +129,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
     run.inputs().write(0, batch.inputs(), 0, batch.valid());
     run.targets().write(0, batch.targets(), 0, batch.valid());
     program.forward(run);
+    run.end();
     return run.lossSum();
   }
 
@@ -136,11 +137,13 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
   public void backward(boolean add) {
     run.add(add);
     training.backward(run);
+    run.end();
   }
 
   @Override
   public void commit() {
     training.commit(run);
+    run.end();
   }
 
   @Override
@@ -170,6 +173,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
     double loss = forward(evaluation, evaluationRun, batch);
     if (Double.isFinite(loss)) {
       evaluation.commit(evaluationRun);
+      evaluationRun.end();
     }
     return loss;
   }
@@ -199,6 +203,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
     generated.set(0, token);
     generation.forward(generationRun);
     generation.commit(generationRun);
+    generationRun.end();
     generation.probabilities().read(0, probabilities, 0, probabilities.length);
   }
 

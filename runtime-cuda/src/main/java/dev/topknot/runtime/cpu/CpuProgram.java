@@ -1,6 +1,7 @@
 package dev.topknot.runtime.cpu;
 
 import dev.topknot.runtime.Balance;
+import dev.topknot.runtime.program.Phase;
 import java.util.List;
 
 /**
@@ -32,6 +33,11 @@ public interface CpuProgram {
 
   /** The balance of each gated layer in the latest forward, in the order of the layers. */
   default List<Balance> balances(Run run) {
+    return List.of();
+  }
+
+  /** What the steps cost, as {@link Run#begin} numbers them; empty where nobody said. */
+  default List<Phase> phases() {
     return List.of();
   }
 

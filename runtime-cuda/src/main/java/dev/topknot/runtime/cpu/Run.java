@@ -16,6 +16,7 @@ public final class Run {
   private final Map<String, BitSet> layers = new HashMap<>();
   private final BitSet frozen;
   private final int[] firstSlice;
+  private final StepClock clock;
 
   private int valid;
   private int step;
@@ -43,7 +44,13 @@ public final class Run {
    * @param frozen bit s is set when slice s of the layout is frozen; shared with the owner
    */
   Run(int tokens, Layout layout, BitSet frozen) {
+    this(tokens, layout, frozen, null);
+  }
+
+  /** Likewise, with a clock for its steps; null where they are not timed. */
+  Run(int tokens, Layout layout, BitSet frozen, StepClock clock) {
     this.tokens = tokens;
+    this.clock = clock;
     this.frozen = frozen;
     this.firstSlice = new int[layout.entries().size()];
     for (int s = layout.slices().size() - 1; s >= 0; s--) {
@@ -214,6 +221,23 @@ public final class Run {
     BitSet rest = (BitSet) layers.get(layer).clone();
     rest.andNot(frozen);
     return rest.isEmpty();
+  }
+
+  /**
+   * Generated code says which step of the program begins, as the report numbers them. Does nothing
+   * but when steps are timed: {@link Phases}.
+   */
+  public void begin(int step) {
+    if (clock != null) {
+      clock.begin(step);
+    }
+  }
+
+  /** The steps of a method of the program are done. */
+  void end() {
+    if (clock != null) {
+      clock.end();
+    }
   }
 
   /**

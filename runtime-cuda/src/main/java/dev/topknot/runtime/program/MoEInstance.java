@@ -128,32 +128,42 @@ public final class MoEInstance implements MoE {
 
   @Override
   public void forward(Tensor x, Tensor y) {
-    instance.inside(
-        () -> {
-          instance.requireTraining("forward");
-          long rows = requireOperands("x", x, "y", y);
-          pendingRows = NONE;
-          if (rows > 0) {
-            int firstToken = Math.multiplyExact(backwards, shape.tokens());
-            executor.forward(x, y, step, seed, firstToken);
-          }
-          pendingRows = rows;
-          latestRows = rows;
-          return null;
-        });
+    instance.guard.enter();
+    try {
+      instance.requireTraining("forward");
+      long rows = requireOperands("x", x, "y", y);
+      pendingRows = NONE;
+      if (rows > 0) {
+        int firstToken = Math.multiplyExact(backwards, shape.tokens());
+        executor.forward(x, y, step, seed, firstToken);
+      }
+      pendingRows = rows;
+      latestRows = rows;
+    } finally {
+      instance.guard.leave();
+    }
   }
 
   @Override
   public void backward(Tensor dy, Tensor dx) {
-    instance.inside(() -> backward(dy, dx, false));
+    backward(dy, dx, false);
   }
 
   @Override
   public void accumulate(Tensor dy, Tensor dx) {
-    instance.inside(() -> backward(dy, dx, backwards > 0));
+    backward(dy, dx, true);
   }
 
-  private Void backward(Tensor dy, Tensor dx, boolean add) {
+  private void backward(Tensor dy, Tensor dx, boolean add) {
+    instance.guard.enter();
+    try {
+      backwardInside(dy, dx, add && backwards > 0);
+    } finally {
+      instance.guard.leave();
+    }
+  }
+
+  private void backwardInside(Tensor dy, Tensor dx, boolean add) {
     instance.requireTraining("backward");
     if (pendingRows == NONE) {
       throw new IllegalStateException(
@@ -184,42 +194,44 @@ public final class MoEInstance implements MoE {
       backwards = 0;
     }
     backwards++;
-    return null;
   }
 
   @Override
   public double update(Update update) {
     Objects.requireNonNull(update, "update");
-    return instance.inside(
-        () -> {
-          instance.requireUpdates();
-          if (backwards == 0) {
-            throw new IllegalStateException("update without a backward since the last update");
-          }
-          double norm = executor.norm();
-          if (!Double.isFinite(norm)) {
-            String culprit = executor.firstNonFinite(true);
-            backwards = 0;
-            pendingRows = NONE;
-            throw new NonFiniteException("the gradient norm", norm, step, culprit);
-          }
-          executor.update(update, step);
-          step++;
-          backwards = 0;
-          pendingRows = NONE;
-          return norm;
-        });
+    instance.guard.enter();
+    try {
+      instance.requireUpdates();
+      if (backwards == 0) {
+        throw new IllegalStateException("update without a backward since the last update");
+      }
+      double norm = executor.norm();
+      if (!Double.isFinite(norm)) {
+        String culprit = executor.firstNonFinite(true);
+        backwards = 0;
+        pendingRows = NONE;
+        throw new NonFiniteException("the gradient norm", norm, step, culprit);
+      }
+      executor.update(update, step);
+      step++;
+      backwards = 0;
+      pendingRows = NONE;
+      return norm;
+    } finally {
+      instance.guard.leave();
+    }
   }
 
   @Override
   public void infer(Tensor x, Tensor y) {
-    instance.inside(
-        () -> {
-          if (requireOperands("x", x, "y", y) > 0) {
-            executor.infer(x, y);
-          }
-          return null;
-        });
+    instance.guard.enter();
+    try {
+      if (requireOperands("x", x, "y", y) > 0) {
+        executor.infer(x, y);
+      }
+    } finally {
+      instance.guard.leave();
+    }
   }
 
   @Override
@@ -301,8 +313,8 @@ public final class MoEInstance implements MoE {
               "%s and %s must be two tensors, but %s",
               inName, outName, in == out ? "are one" : "share memory"));
     }
-    long rows = in.shape()[0];
-    if (out.shape()[0] != rows) {
+    long rows = in.dimension(0);
+    if (out.dimension(0) != rows) {
       throw new IllegalArgumentException(
           String.format(
               "%s must have the shape of %s, [%d, %d], but has %s",
@@ -313,12 +325,13 @@ public final class MoEInstance implements MoE {
 
   private void requireShape(String name, Tensor tensor) {
     executor.requireUsable(name, Objects.requireNonNull(tensor, name));
-    long[] actual = tensor.shape();
-    if (actual.length != 2 || actual[1] != shape.width() || actual[0] > shape.tokens()) {
+    if (tensor.rank() != 2
+        || tensor.dimension(1) != shape.width()
+        || tensor.dimension(0) > shape.tokens()) {
       throw new IllegalArgumentException(
           String.format(
               "%s must be [0..%d, %d], but is %s",
-              name, shape.tokens(), shape.width(), Arrays.toString(actual)));
+              name, shape.tokens(), shape.width(), Arrays.toString(tensor.shape())));
     }
   }
 }

@@ -126,14 +126,16 @@ public final class ModelInstance implements LanguageModel {
   @Override
   public Step train(Batch batch, Update update) {
     Objects.requireNonNull(update, "update");
-    return instance.inside(
-        () -> {
-          if (microBatches == 0 && executor.hasMoments()) {
-            return trainAlone(batch, update);
-          }
-          accumulate(batch);
-          return update(update);
-        });
+    instance.guard.enter();
+    try {
+      if (microBatches == 0 && executor.hasMoments()) {
+        return trainAlone(batch, update);
+      }
+      accumulate(batch);
+      return update(update);
+    } finally {
+      instance.guard.leave();
+    }
   }
 
   /** A step of one batch: all on the device, which is asked once how it went. */
@@ -155,12 +157,14 @@ public final class ModelInstance implements LanguageModel {
 
   @Override
   public double accumulate(Batch batch) {
-    return instance.inside(
-        () -> {
-          instance.requireTraining("train");
-          requireFit(batch);
-          return accumulateChecked(batch);
-        });
+    instance.guard.enter();
+    try {
+      instance.requireTraining("train");
+      requireFit(batch);
+      return accumulateChecked(batch);
+    } finally {
+      instance.guard.leave();
+    }
   }
 
   private double accumulateChecked(Batch batch) {

@@ -23,7 +23,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
-import java.util.stream.Stream;
 
 /**
  * Writes one layer of one program: its ops, its views of memory, its steps.
@@ -39,6 +38,7 @@ import java.util.stream.Stream;
  *   }
  *
  *   void forward(Run run) {
+ *     run.begin(1);
  *     lstm.forward(run, x, inputWeights, recurrentWeights, bias, h0, c0, gates, cells, y);
  *     run.produced("below.y", y);
  *   }
@@ -51,8 +51,7 @@ final class CpuLayerWriter extends LayerWriter {
 
   CpuLayerWriter(Plan plan, ProgramPlan program, LayerPlan layer, ClassName self) {
     super(plan, program, layer, self);
-    Stream.of(layer.forward(), layer.backward(), layer.commit())
-        .flatMap(List::stream)
+    layer.calls().stream()
         .map(Call::op)
         .distinct()
         .forEach(op -> ops.put(op, Literals.decapitalised(op.type())));
@@ -83,6 +82,7 @@ final class CpuLayerWriter extends LayerWriter {
               }
             });
     type.addMethod(constructor());
+    type.addMethod(phases());
     steps(type, layer.forward());
     layer.balance().ifPresent(source -> type.addMethod(balance(source)));
   }
@@ -148,11 +148,20 @@ final class CpuLayerWriter extends LayerWriter {
     return constant.name().replaceAll("([A-Z])", "_$1").toUpperCase(Locale.ROOT);
   }
 
+  private MethodSpec phases() {
+    PhaseWriter phases = new PhaseWriter();
+    for (Call call : layer.calls()) {
+      phases.add(program.calls().indexOf(call), List.of(call));
+    }
+    return phases.method();
+  }
+
   @Override
   MethodSpec method(String method, List<Call> calls) {
     MethodSpec.Builder steps =
         MethodSpec.methodBuilder(method).addParameter(RuntimeNames.RUN, "run");
     for (Call call : calls) {
+      steps.addStatement("run.begin($L)", program.calls().indexOf(call));
       CodeBlock.Builder arguments = CodeBlock.builder().add("run");
       for (Operand operand : call.operands()) {
         arguments.add(",$W$L", value(operand.buffer()));

@@ -11,8 +11,10 @@ import com.palantir.javapoet.MethodSpec;
 import com.palantir.javapoet.ParameterizedTypeName;
 import com.palantir.javapoet.TypeSpec;
 import dev.topknot.processor.model.ModelSpec;
+import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.LayerPlan;
 import dev.topknot.processor.plan.Plan;
+import dev.topknot.processor.plan.Program;
 import dev.topknot.processor.plan.ProgramPlan;
 import java.util.ArrayList;
 import java.util.List;
@@ -69,6 +71,7 @@ final class CpuWriter extends ProgramsWriter {
   /** The optimizer and its views of the whole arenas. */
   @Override
   TypeSpec optimizer() {
+    int layerSteps = plan.program(Program.TRAIN).calls().size();
     TypeSpec.Builder type =
         TypeSpec.classBuilder("Update")
             .addJavadoc("Adam over all $L parameters.\n", plan.parameterCount())
@@ -86,18 +89,39 @@ final class CpuWriter extends ProgramsWriter {
           arena,
           Literals.longInteger(plan.parameterArena()));
     }
+    PhaseWriter phases = new PhaseWriter();
+    phases.add(layerSteps, DeviceCalls.norm(plan));
+    phases.add(layerSteps + 1, DeviceCalls.update(plan));
     return type.addMethod(constructor.build())
+        .addMethod(phases.method())
         .addMethod(
             MethodSpec.methodBuilder("norm")
                 .addParameter(RuntimeNames.RUN, "run")
+                .addStatement("run.begin($L)", layerSteps)
                 .addStatement("adam.norm(run, gradients)")
                 .build())
         .addMethod(
             MethodSpec.methodBuilder("update")
                 .addParameter(RuntimeNames.RUN, "run")
+                .addStatement("run.begin($L)", layerSteps + 1)
                 .addStatement("adam.update(run, $L)", String.join(", ", ARENAS))
                 .build())
         .build();
+  }
+
+  @Override
+  void phases(TypeSpec.Builder type, List<ClassName> parts) {
+    List<CodeBlock> calls = new ArrayList<>();
+    for (ClassName part : parts) {
+      calls.add(CodeBlock.of("$T.phases()", part));
+    }
+    type.addMethod(
+        MethodSpec.methodBuilder("phases")
+            .addAnnotation(Override.class)
+            .addModifiers(PUBLIC)
+            .returns(PhaseWriter.PHASES)
+            .addStatement("return $T.inOrder($L)", RuntimeNames.PHASE, CodeBlock.join(calls, ",$W"))
+            .build());
   }
 
   @Override

@@ -74,6 +74,11 @@ abstract class ProgramsWriter {
   /** The method that tells where the probabilities are. */
   abstract MethodSpec probabilities(LayerPlan softmax);
 
+  /**
+   * Adds the method that tells what the steps cost, from that of each class; where there is one.
+   */
+  void phases(TypeSpec.Builder type, List<ClassName> parts) {}
+
   /** Adds what only this device's programs have. */
   void extras(TypeSpec.Builder type) {}
 
@@ -218,6 +223,11 @@ abstract class ProgramsWriter {
       type.addMethod(step("norm").addStatement("optimizer.norm($N)", device.runName()).build());
       type.addMethod(step("update").addStatement("optimizer.update($N)", device.runName()).build());
     }
+    List<ClassName> parts = new ArrayList<>(layers.values());
+    if (adam) {
+      parts.add(self.nestedClass(kind.title()).nestedClass("Update"));
+    }
+    phases(type, parts);
     List<LayerPlan> gated = forward.stream().filter(l -> l.balance().isPresent()).toList();
     if (!gated.isEmpty()) {
       type.addMethod(balances(gated));

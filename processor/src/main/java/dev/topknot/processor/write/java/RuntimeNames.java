@@ -26,6 +26,8 @@ final class RuntimeNames {
   static final ClassName CPU_CONTEXT = cpu("CpuContext");
   static final ClassName CPU_PROGRAM = cpu("CpuProgram");
   static final ClassName PROGRAM = program("Program");
+  static final ClassName PHASE = program("Phase");
+  static final ClassName PRODUCT = PHASE.nestedClass("Product");
   static final ClassName CPU_MODEL = cpu("CpuModel");
   static final ClassName CPU_MOE = cpu("CpuMoE");
   static final ClassName MATRIX = cpu("Matrix");
