@@ -20,7 +20,7 @@ class PhasesTest {
 
   @Test
   void aLayer() throws ReflectiveOperationException {
-    Phases.Result result = Phases.measure("dev.topknot.it.numerics.Specs$Three", 2);
+    Phases.Result result = Phases.measure(Specs.Three.class, 2);
 
     assertThat(result.programs())
         .extracting(Phases.Times::program)
@@ -59,7 +59,7 @@ class PhasesTest {
 
   @Test
   void aModel() throws ReflectiveOperationException {
-    Phases.Result result = Phases.measure("dev.topknot.it.numerics.Specs$Model", 1);
+    Phases.Result result = Phases.measure(Specs.Model.class, 1);
     assertThat(result.programs().get(0).steps())
         .extracting(it -> it.phase().layer() + " " + it.phase().call())
         .startsWith("words Embedding.forward", "words Pointwise.forward")
@@ -70,9 +70,9 @@ class PhasesTest {
 
   @Test
   void unknown() {
-    assertThatThrownBy(() -> Phases.measure("dev.topknot.it.numerics.Absent", 1))
+    assertThatThrownBy(() -> Phases.measure(PhasesTest.class, 1))
         .isInstanceOf(ClassNotFoundException.class)
-        .hasMessageContaining("dev.topknot.it.numerics.TopknotAbsent")
+        .hasMessageContaining("dev.topknot.it.numerics.TopknotPhasesTest")
         .hasMessageContaining("annotated interface");
   }
 }

@@ -93,16 +93,17 @@ public final class Phases {
         arguments.length == 2
             ? Integer.parseInt(arguments[1])
             : Runtime.getRuntime().availableProcessors();
-    print(arguments[0], threads, measure(arguments[0], threads), System.out);
+    Class<?> spec = Class.forName(arguments[0]);
+    print(spec, threads, measure(spec, threads), System.out);
   }
 
   /**
    * Measures a specification on some threads; takes about ten seconds.
    *
-   * @param spec the name of an annotated interface that was compiled
+   * @param spec an annotated interface
    * @throws ClassNotFoundException if there is no class that was generated from it
    */
-  public static Result measure(String spec, int threads) throws ReflectiveOperationException {
+  public static Result measure(Class<?> spec, int threads) throws ReflectiveOperationException {
     CpuDevice device = CpuDevice.timing(threads);
     Machine machine = new Machine(device.hardware());
     List<Times> programs = new ArrayList<>();
@@ -123,7 +124,7 @@ public final class Phases {
     return new Result(machine.peak(), machine.bandwidth(), programs);
   }
 
-  private static AutoCloseable open(String spec, Device device)
+  private static AutoCloseable open(Class<?> spec, Device device)
       throws ReflectiveOperationException {
     Method on = entry(spec).getMethod("on", Device.class);
     on.setAccessible(true); // the class is as visible as the interface
@@ -137,23 +138,21 @@ public final class Phases {
     }
   }
 
-  private static Class<?> entry(String spec) throws ClassNotFoundException {
-    int at = spec.lastIndexOf('.') + 1;
-    String entry = spec.substring(0, at) + "Topknot" + spec.substring(at).replace('$', '_');
+  private static Class<?> entry(Class<?> spec) throws ClassNotFoundException {
+    String name = spec.getName();
+    int at = name.lastIndexOf('.') + 1;
+    String entry = name.substring(0, at) + "Topknot" + name.substring(at).replace('$', '_');
     try {
-      return Class.forName(entry);
+      return Class.forName(entry, true, spec.getClassLoader());
     } catch (ClassNotFoundException e) {
       throw new ClassNotFoundException(
-          "no class "
-              + entry
-              + ": expected the binary name of an annotated interface (Outer$Inner where it is"
-              + " nested), and its generated classes on the class path",
+          "no class " + entry + ": expected an annotated interface and what was generated from it",
           e);
     }
   }
 
   /** The tokens of a call of a layer that stands alone, and their width. */
-  private static long[] shape(String spec) throws ReflectiveOperationException {
+  private static long[] shape(Class<?> spec) throws ReflectiveOperationException {
     long[] shape = new long[2];
     String[] constants = {"TOKENS", "WIDTH"};
     for (int i = 0; i < shape.length; i++) {
@@ -291,11 +290,11 @@ public final class Phases {
     };
   }
 
-  private static void print(String spec, int threads, Result result, PrintStream out) {
+  private static void print(Class<?> spec, int threads, Result result, PrintStream out) {
     line(
         out,
         "%s on a CPU with %d threads; products at up to %.0f GFLOP/s, memory read at %.1f GB/s",
-        spec,
+        spec.getName(),
         threads,
         result.flopsPerSecond() / 1e9,
         result.bytesPerSecond() / 1e9);
