@@ -7,9 +7,10 @@
 The work is that of Topknot's layers: the same shapes, the same gate in fp32, the same losses, random
 data, the gate's first column a bias that makes routing uniform or skewed. Routing stays on the
 device: a stable sort, int32 offsets, grouped_mm forward and backward, the inverse permutation and a
-sum over k. Variants are eager or compiled, with or without a CUDA graph; each with gradients in bf16
-as torch gives them, and in fp32 as Topknot gives them. Beside it the experts of the
-transformers library, if installed, and a product padded to a capacity, which drops what overflows.
+sum over k; the gradients of gathers are gathers, not torch's additions row by row. Variants are
+eager or compiled, with or without a CUDA graph; each with gradients in bf16 as torch gives them, and
+in fp32 as Topknot gives them. Beside it the experts of the transformers library, if installed, and a
+product padded to a capacity, which drops what overflows.
 
 A figure is the median of 15 samples, each of as many runs as take 20 ms, timed by events. A variant
 that fails or for which no time is left says so and the others go on.
@@ -74,18 +75,44 @@ def by_expert(chosen, n):
     return expert, order, place, ends.to(torch.int32)
 
 
-def combine(out, place, gates, x):
-    """The gate-weighted sum over each token's k experts."""
-    return (out[place].view(*gates.shape, -1) * gates.to(x.dtype).unsqueeze(-1)).sum(1)
+def rows_of(a, index, holes):
+    """a[index]; with holes, the index behind the last row stands for zeros."""
+    return (torch.cat([a, a.new_zeros(1, a.shape[1])]) if holes else a)[index]
+
+
+class Gather(torch.autograd.Function):
+    """Rows of a matrix, where it is known which rows of the result each of its own went to.
+
+    The gradient of an indexing adds row by row, for any index. Here it is gathered as well: inverse
+    is [rows of a], or [rows of a, copies], whose gradients are summed. Holes in both are as above.
+    """
+
+    @staticmethod
+    def forward(ctx, a, index, inverse, holes):
+        ctx.save_for_backward(inverse)
+        ctx.holes = holes
+        return rows_of(a, index, holes)
+
+    @staticmethod
+    def backward(ctx, g):
+        (inverse,) = ctx.saved_tensors
+        rows = rows_of(g, inverse, ctx.holes)
+        return rows.sum(1) if inverse.dim() > 1 else rows, None, None, None
+
+
+def combine(out, gates):
+    """The gate-weighted sum of rows over each token's k experts."""
+    return (out.view(*gates.shape, -1) * gates.to(out.dtype).unsqueeze(-1)).sum(1)
 
 
 def grouped(x, gate, noise_weights, w1, w2, noise, k):
     """w1 [n, h, d], w2 [n, d, h]."""
     gates, chosen, loss = route(x, gate, noise_weights, noise, k)
     _, order, place, ends = by_expert(chosen, w1.shape[0])
-    hidden = torch.relu(grouped_product(x[order // k], w1.transpose(1, 2), ends))
+    rows = Gather.apply(x, order // k, place.view(-1, k), False)
+    hidden = torch.relu(grouped_product(rows, w1.transpose(1, 2), ends))
     out = grouped_product(hidden, w2.transpose(1, 2), ends)
-    return combine(out, place, gates, x), loss
+    return combine(Gather.apply(out, place, order, False), gates), loss
 
 
 def padded(x, gate, noise_weights, w1, w2, noise, k, capacity):
@@ -95,12 +122,14 @@ def padded(x, gate, noise_weights, w1, w2, noise, k, capacity):
     expert, order, place, ends = by_expert(chosen, n)
     starts = torch.cat([ends.new_zeros(1), ends[:-1]]).long()
     rank = torch.arange(order.numel(), device=x.device) - starts[expert]
+    # A pair that overflows has no slot, an empty slot no pair: holes.
     slot = torch.where(rank < capacity, expert * capacity + rank, n * capacity)
-    rows = x.new_zeros(n * capacity + 1, d).index_copy(0, slot, x[order // k])
-    hidden = torch.relu(torch.bmm(rows[:-1].view(n, capacity, d), w1.transpose(1, 2)))
+    pair = order.new_full((n * capacity + 1,), order.numel()).scatter_(0, slot, order)[:-1]
+    slot = slot[place]
+    rows = Gather.apply(x, pair // k, slot.view(-1, k), True)
+    hidden = torch.relu(torch.bmm(rows.view(n, capacity, d), w1.transpose(1, 2)))
     out = torch.bmm(hidden, w2.transpose(1, 2)).reshape(n * capacity, d)
-    out = torch.cat([out, out.new_zeros(1, d)])[slot]
-    return combine(out, place, gates, x), loss
+    return combine(Gather.apply(out, slot, pair, True), gates), loss
 
 
 def of_transformers():

@@ -13,7 +13,7 @@
 #define TOPKNOT_KERNEL(...) extern "C" __attribute__((visibility("default"))) void
 #else
 #define TOPKNOT_DEVICE __device__ __forceinline__
-constexpr int blocksAtLeast(int blocks = 1) { return blocks; }
+__host__ __device__ constexpr int blocksAtLeast(int blocks = 1) { return blocks; }
 #define TOPKNOT_KERNEL(threads, ...) \
   extern "C" __global__ void __launch_bounds__(threads, blocksAtLeast(__VA_ARGS__))
 #endif

@@ -16,13 +16,13 @@ import java.lang.annotation.Target;
 @Target({ElementType.TYPE, ElementType.METHOD})
 @Repeatable(Expert.Kinds.class)
 public @interface Expert {
-  /** The width of the hidden layer. */
+  /** The width of the hidden layer. Several hidden layers are not supported yet: TK018. */
   int[] hidden();
 
   /** The function of the hidden layer. */
   ActivationFunction activation() default ActivationFunction.RELU;
 
-  /** Several kinds of experts in one layer. */
+  /** Several kinds of experts in one layer. Not supported yet: TK011. */
   @Documented
   @Retention(RetentionPolicy.CLASS)
   @Target({ElementType.TYPE, ElementType.METHOD})

@@ -13,7 +13,7 @@ interface KernelCompiler {
   String version();
 
   /**
-   * Compiles to a cubin; nvcc compiles to PTX as well.
+   * Compiles to a cubin or to PTX, without a zero at its end.
    *
    * @param architecture such as {@code sm_90a}, or {@code compute_80} for PTX
    * @throws CudaException with what the compiler said

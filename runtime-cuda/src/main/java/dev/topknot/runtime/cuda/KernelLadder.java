@@ -11,14 +11,18 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Finds the machine code of a specification's kernels for a device: a cubin or PTX in the jar, a
- * cubin in the cache on disk, one compiled by NVRTC, one compiled by nvcc. What a step finds but
- * the device refuses counts as not found.
+ * cubin in the cache on disk, one compiled by NVRTC, one compiled by nvcc. Compilers that are older
+ * than the device make PTX in its place. What a step finds but the device refuses counts as not
+ * found.
  */
 final class KernelLadder {
   private static final Logger LOG = LoggerFactory.getLogger(KernelLadder.class);
 
   /** What compilers are called with; part of the cache's key. */
   static final List<String> OPTIONS = List.of("--std=c++17");
+
+  /** What every compiler knows and the driver compiles for every device. */
+  private static final String PTX = "compute_" + Probe.CAPABILITY + "0";
 
   private final KernelCache cache;
   private final List<KernelCompiler> compilers;
@@ -48,7 +52,7 @@ final class KernelLadder {
     List<String> lacked = new ArrayList<>();
     Long module = ahead(source, device, loader, lacked);
     if (module == null) {
-      module = compiled(source, architecture(device), loader, lacked);
+      module = compiled(source, device, loader, lacked);
     }
     if (module == null) {
       throw new CudaException(
@@ -105,8 +109,7 @@ final class KernelLadder {
       Optional<byte[]> image = source.resource(name);
       if (image.isPresent()) {
         try {
-          byte[] bytes = image.get();
-          return loader.load(isPtx(architecture) ? Arrays.copyOf(bytes, bytes.length + 1) : bytes);
+          return load(image.get(), architecture, loader);
         } catch (CudaException e) {
           refused.add(name + " (" + e.getMessage() + ")");
         }
@@ -121,31 +124,51 @@ final class KernelLadder {
   }
 
   private Long compiled(
-      KernelSource source, String architecture, Loader loader, List<String> lacked) {
+      KernelSource source, Driver.Properties device, Loader loader, List<String> lacked) {
     lacked.add("in the cache " + cache.where() + ": nothing that a compiler of this machine made");
-    for (KernelCompiler compiler : compilers) {
-      try {
-        String key = key(source, architecture, compiler.name() + " " + compiler.version());
-        Optional<byte[]> cached = cache.read(key);
-        if (cached.isPresent()) {
-          return loader.load(cached.get());
+    Set<String> failures = new LinkedHashSet<>(); // a compiler that is not there says so once
+    for (String architecture : List.of(architecture(device), PTX)) {
+      for (KernelCompiler compiler : compilers) {
+        String step = compiler.name();
+        try {
+          String version = compiler.version();
+          step += " for " + architecture;
+          return compiled(source, architecture, compiler, version, loader);
+        } catch (CudaException e) {
+          failures.add(step + ": " + e.getMessage());
         }
-        long start = System.nanoTime();
-        byte[] image = compiler.compile(source, architecture);
-        LOG.info(
-            "{} compiled the kernels of {} for {} in {} ms",
-            compiler.name(),
-            source.spec(),
-            architecture,
-            (System.nanoTime() - start) / 1_000_000);
-        long module = loader.load(image);
-        cache.write(key, image);
-        return module;
-      } catch (CudaException e) {
-        lacked.add(compiler.name() + ": " + e.getMessage());
       }
     }
+    lacked.addAll(failures);
     return null;
+  }
+
+  private long compiled(
+      KernelSource source,
+      String architecture,
+      KernelCompiler compiler,
+      String version,
+      Loader loader) {
+    String key = key(source, architecture, compiler.name() + " " + version);
+    Optional<byte[]> cached = cache.read(key);
+    if (cached.isPresent()) {
+      return load(cached.get(), architecture, loader);
+    }
+    long start = System.nanoTime();
+    byte[] image = compiler.compile(source, architecture);
+    LOG.info(
+        "{} compiled the kernels of {} for {} in {} ms",
+        compiler.name(),
+        source.spec(),
+        architecture,
+        (System.nanoTime() - start) / 1_000_000);
+    long module = load(image, architecture, loader);
+    cache.write(key, image);
+    return module;
+  }
+
+  private static long load(byte[] image, String architecture, Loader loader) {
+    return loader.load(isPtx(architecture) ? Arrays.copyOf(image, image.length + 1) : image);
   }
 
   /** SHA-256 over all that the machine code depends on. */

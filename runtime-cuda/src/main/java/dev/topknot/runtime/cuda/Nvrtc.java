@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -93,12 +94,12 @@ final class Nvrtc implements KernelCompiler {
             "it ended with code "
                 + code
                 + ": "
-                + new String(
-                        result(program.getValue(), "nvrtcGetProgramLog"), StandardCharsets.UTF_8)
-                    .replace("\0", "")
+                + new String(text(program.getValue(), "nvrtcGetProgramLog"), StandardCharsets.UTF_8)
                     .strip());
       }
-      return result(program.getValue(), "nvrtcGetCUBIN");
+      return KernelLadder.isPtx(architecture)
+          ? text(program.getValue(), "nvrtcGetPTX")
+          : result(program.getValue(), "nvrtcGetCUBIN");
     } finally {
       invoke("nvrtcDestroyProgram", program);
     }
@@ -111,6 +112,12 @@ final class Nvrtc implements KernelCompiler {
     Memory memory = new Memory(Math.max(1, size.getValue()));
     call(function, program, memory);
     return memory.getByteArray(0, Math.toIntExact(size.getValue()));
+  }
+
+  /** Such a result without the zero at its end. */
+  private byte[] text(Pointer program, String function) {
+    byte[] text = result(program, function);
+    return Arrays.copyOf(text, Math.max(0, text.length - 1));
   }
 
   private static Memory text(String text) {

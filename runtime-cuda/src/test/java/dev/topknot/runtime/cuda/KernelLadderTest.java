@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -37,6 +38,7 @@ class KernelLadderTest {
   private static final class Compiler implements KernelCompiler {
     private final String name;
     private String version = "1.0";
+    private Set<String> unknown = Set.of();
     private int compiled;
 
     Compiler(String name) {
@@ -58,6 +60,9 @@ class KernelLadderTest {
 
     @Override
     public byte[] compile(KernelSource source, String architecture) {
+      if (unknown.contains(architecture)) {
+        throw new CudaException(architecture + " is unknown");
+      }
       compiled++;
       return bytes(name + " " + version + " " + architecture);
     }
@@ -138,6 +143,38 @@ class KernelLadderTest {
   }
 
   @Test
+  void compilersOlderThanTheDeviceMakePtx() {
+    nvrtc.unknown = Set.of("sm_90a");
+    assertThat(load(HOPPER)).as("nvcc knows the device").isEqualTo("nvcc 1.0 sm_90a");
+    nvcc.version = "1.1";
+    nvcc.unknown = Set.of("sm_90a");
+    assertThat(load(HOPPER)).isEqualTo("NVRTC 1.0 compute_80\0");
+    assertThat(load(HOPPER)).as("from the cache").isEqualTo("NVRTC 1.0 compute_80\0");
+    assertThat(nvrtc.compiled).isEqualTo(1);
+    refused.add("NVRTC 1.0 compute_80\0");
+    assertThat(load(HOPPER)).isEqualTo("nvcc 1.1 compute_80\0");
+    nvcc.unknown = Set.of("sm_90a", "compute_80");
+    nvcc.version = "1.2";
+    assertThatExceptionOfType(CudaException.class)
+        .isThrownBy(() -> load(HOPPER))
+        .withMessageContainingAll(
+            "NVRTC for sm_90a: sm_90a is unknown",
+            "nvcc for sm_90a: sm_90a is unknown",
+            "NVRTC for compute_80: loading kernels",
+            "nvcc for compute_80: compute_80 is unknown");
+  }
+
+  @Test
+  void ptxThatABuildCachedIsThatOfTheLadder() {
+    nvrtc.version = null;
+    nvcc.unknown = Set.of("sm_90a");
+    String key = KernelLadder.key(kernels(), "compute_80", "nvcc 1.0");
+    new KernelCache(root.resolve("cache")).write(key, bytes("built"));
+    assertThat(load(HOPPER)).isEqualTo("built\0");
+    assertThat(nvcc.compiled).isZero();
+  }
+
+  @Test
   void theErrorNamesEveryStepAndWhatItLacked() {
     nvrtc.version = null;
     nvcc.version = null;
@@ -151,7 +188,8 @@ class KernelLadderTest {
             "in the jar: refused .compute_80.ptx",
             "in the cache " + root.resolve("cache"),
             "NVRTC: there is no NVRTC",
-            "nvcc: there is no nvcc");
+            "nvcc: there is no nvcc")
+        .satisfies(e -> assertThat(e.getMessage().split("there is no nvcc", -1)).hasSize(2));
   }
 
   @Test
@@ -186,6 +224,9 @@ class KernelLadderTest {
     }
     byte[] image = compiler.compile(kernels(), "sm_90a");
     assertThat(image).startsWith((byte) 0x7f, (byte) 'E', (byte) 'L', (byte) 'F');
+    assertThat(new String(compiler.compile(kernels(), "compute_80"), StandardCharsets.UTF_8))
+        .contains(".target sm_80")
+        .doesNotContain("\0");
     resources.put(".cu", bytes("this is not C++\n"));
     assertThatExceptionOfType(CudaException.class)
         .isThrownBy(() -> compiler.compile(kernels(), "sm_90a"))
@@ -208,6 +249,9 @@ class KernelLadderTest {
         assertThat(compiler.compile(kernels(), architecture))
             .startsWith((byte) 0x7f, (byte) 'E', (byte) 'L', (byte) 'F');
       }
+      assertThat(new String(compiler.compile(kernels(), "compute_80"), StandardCharsets.UTF_8))
+          .contains(".target sm_80")
+          .doesNotContain("\0");
     }
     resources.put(".cu", bytes("this is not C++\n"));
     assertThatExceptionOfType(CudaException.class)
