@@ -13,6 +13,7 @@ final class Machine {
   private static final Path CPUINFO = Path.of("/proc/cpuinfo");
   private static final Path MEMINFO = Path.of("/proc/meminfo");
   private static final Path STAT = Path.of("/proc/stat");
+  private static final Path STATUS = Path.of("/proc/self/status");
 
   /** The kernel's unit of processor time. */
   private static final Duration TICK = Duration.ofMillis(10);
@@ -27,14 +28,19 @@ final class Machine {
         + ", "
         + Runtime.getRuntime().availableProcessors()
         + " processors, "
-        + Math.round(kilobytes("MemTotal") / 1048576.0)
+        + Math.round(kilobytes(MEMINFO, "MemTotal") / 1048576.0)
         + " GiB";
   }
 
   /** Bytes that programs can have without swapping; the largest number where it is not known. */
   static long availableMemory() {
-    long kilobytes = kilobytes("MemAvailable");
+    long kilobytes = kilobytes(MEMINFO, "MemAvailable");
     return kilobytes == 0 ? Long.MAX_VALUE : kilobytes * 1024;
+  }
+
+  /** The most bytes that this process had in memory; 0 where it is not known. */
+  static long peak() {
+    return kilobytes(STATUS, "VmHWM") * 1024;
   }
 
   /** Time that all processors together were busy since boot; null where it is not known. */
@@ -49,8 +55,8 @@ final class Machine {
     }
   }
 
-  private static long kilobytes(String key) {
-    String value = value(MEMINFO, key).replace(" kB", "");
+  private static long kilobytes(Path file, String key) {
+    String value = value(file, key).replace(" kB", "");
     return value.equals(UNKNOWN) ? 0 : Long.parseLong(value);
   }
 
