@@ -41,10 +41,10 @@ final class PeerMain {
           case "turn" -> reply(turn(peer, Task.valueOf(words[1]), Long.parseLong(words[2])));
           case "way" -> reply(peer.way(Task.valueOf(words[1])));
           case "settle" -> {
-            Memory.settle();
+            Machine.settle();
             reply("settled");
           }
-          case "peak" -> reply(Long.toString(Memory.peak()));
+          case "peak" -> reply(Long.toString(Machine.peak()));
           default -> throw new IOException("no command: " + line);
         }
       }
