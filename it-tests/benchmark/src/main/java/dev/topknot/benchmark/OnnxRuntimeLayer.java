@@ -28,8 +28,8 @@ import java.util.Map;
  * com.microsoft.MoE}. The operator takes the softmax over all experts, keeps the k greatest and
  * divides them by their sum, which is the softmax over the k greatest logits.
  *
- * <p>Weights are inputs that stay in place, as fast as constants of the model and not bounded by
- * its 2 GB. Whether waiting threads spin is tried before anything is timed.
+ * <p>Weights are inputs that stay in place, no slower than constants of the model and not bounded
+ * by its 2 GB. Whether waiting threads spin is tried before anything is timed.
  */
 final class OnnxRuntimeLayer implements Peer {
   private static final int IR_VERSION = 8;
