@@ -1,5 +1,6 @@
 package dev.topknot.benchmark;
 
+import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
@@ -8,6 +9,11 @@ import java.io.IOException;
 /** What both peers on DJL need. */
 final class Djl {
   private Djl() {}
+
+  /** Its name and version. */
+  static String version() {
+    return Side.DJL + " " + Engine.getDjlVersion();
+  }
 
   /** An array in PyTorch's own memory: what {@code create} makes lies in a Java buffer. */
   static NDArray create(NDManager manager, float[] values, long... shape) {

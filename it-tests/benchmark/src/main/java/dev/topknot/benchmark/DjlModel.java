@@ -125,6 +125,11 @@ final class DjlModel implements Peer {
   }
 
   @Override
+  public String version() {
+    return Djl.version();
+  }
+
+  @Override
   public void run(Task task) {
     accumulate(next());
     update();
@@ -135,7 +140,7 @@ final class DjlModel implements Peer {
   }
 
   @Override
-  public void results(Results.Writer out) throws IOException {
+  public void results(Task task, Results.Writer out) throws IOException {
     for (int step = 0; step < ModelValues.COMPARED_STEPS; step++) {
       out.write("loss of step " + step, accumulate(next()));
       if (step == 0) {

@@ -8,7 +8,7 @@ import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.MoE;
 
 /**
- * The measured layers: top-k softmax gating, ReLU experts, no balancing losses (the peer has none)
+ * The measured layers: top-k softmax gating, ReLU experts, no balancing losses (no peer has any)
  * and no optimizer (gradients in memory are the end).
  */
 final class Layers {

@@ -7,8 +7,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 
 /**
- * The process of one side. Reads a command a line: {@code results FILE} or {@code turn TASK NANOS};
- * ends with its input. Each is answered by a line that begins with {@link #REPLY}.
+ * The process of one side. Reads a command a line: {@code results TASK FILE}, {@code turn TASK
+ * NANOS}, {@code way TASK}, {@code settle} or {@code peak}; ends with its input. Each is answered
+ * by a line that begins with {@link #REPLY}.
  */
 final class PeerMain {
   /** Begins an answer; other lines are a library's chatter. */
@@ -27,17 +28,23 @@ final class PeerMain {
     try (Peer peer = side.open(workload, Integer.parseInt(args[2]));
         BufferedReader in =
             new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
-      reply("ready");
+      reply(peer.version());
       for (String line = in.readLine(); line != null; line = in.readLine()) {
         String[] words = line.split(" ", 3);
         switch (words[0]) {
           case "results" -> {
-            try (Results.Writer out = new Results.Writer(Path.of(line.substring(8)))) {
-              peer.results(out);
+            try (Results.Writer out = new Results.Writer(Path.of(words[2]))) {
+              peer.results(Task.valueOf(words[1]), out);
             }
             reply("written");
           }
           case "turn" -> reply(turn(peer, Task.valueOf(words[1]), Long.parseLong(words[2])));
+          case "way" -> reply(peer.way(Task.valueOf(words[1])));
+          case "settle" -> {
+            Machine.settle();
+            reply("settled");
+          }
+          case "peak" -> reply(Long.toString(Machine.peak()));
           default -> throw new IOException("no command: " + line);
         }
       }

@@ -30,15 +30,7 @@ final class PeerProcess implements AutoCloseable {
     List<String> line = new ArrayList<>();
     line.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     line.addAll(COMMON);
-    if (side == Side.DJL) {
-      line.addAll(
-          List.of(
-              // The buffers that arrays are made from are garbage at once: collect them early.
-              "-XX:MaxDirectMemorySize=512m",
-              "-Dai.djl.pytorch.num_threads=" + threads,
-              "-Dai.djl.pytorch.num_interop_threads=1",
-              "-Dai.djl.offline=true"));
-    }
+    line.addAll(options(side, threads));
     line.addAll(List.of("-cp", System.getProperty("java.class.path"), PeerMain.class.getName()));
     line.addAll(List.of(side.name(), workload.name(), Integer.toString(threads)));
     ProcessBuilder builder =
@@ -48,6 +40,23 @@ final class PeerProcess implements AutoCloseable {
     commands = new PrintWriter(process.getOutputStream(), true, StandardCharsets.UTF_8);
     replies =
         new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
+  }
+
+  private static List<String> options(Side side, int threads) {
+    return switch (side) {
+      case TOPKNOT -> List.of();
+      case DJL ->
+          List.of(
+              // The buffers that arrays are made from are garbage at once: collect them early.
+              "-XX:MaxDirectMemorySize=512m",
+              "-Dai.djl.pytorch.num_threads=" + threads,
+              "-Dai.djl.pytorch.num_interop_threads=1",
+              "-Dai.djl.offline=true");
+      case LIBTORCH ->
+          // Else JavaCPP limits the process to some multiple of Java's heap.
+          List.of("-Dorg.bytedeco.javacpp.maxBytes=0", "-Dorg.bytedeco.javacpp.maxPhysicalBytes=0");
+      case ONNX_RUNTIME -> List.of("-XX:MaxDirectMemorySize=5g"); // weights are Java's buffers
+    };
   }
 
   private static Map<String, String> environment(Side side, int threads) {
@@ -65,14 +74,33 @@ final class PeerProcess implements AutoCloseable {
         "OPT_OUT_TRACKING", "true");
   }
 
-  /** Waits until weights and inputs are in place. */
-  void ready() throws IOException {
-    reply();
+  /**
+   * Waits until weights and inputs are in place.
+   *
+   * @return what computes, and its version
+   */
+  String ready() throws IOException {
+    return reply();
   }
 
-  /** Has the first results written to a file. */
-  void results(Path file) throws IOException {
-    ask("results " + file);
+  /** Has the first results of a task written to a file. */
+  void results(Task task, Path file) throws IOException {
+    ask("results " + task.name() + " " + file);
+  }
+
+  /** How the side does a task, if it had a choice. */
+  String way(Task task) throws IOException {
+    return ask("way " + task.name());
+  }
+
+  /** Has memory given back that is not needed; the peak begins anew. */
+  void settle() throws IOException {
+    ask("settle");
+  }
+
+  /** The most bytes in memory since it settled, 0 if unknown. */
+  long peak() throws IOException {
+    return Long.parseLong(ask("peak"));
   }
 
   /**

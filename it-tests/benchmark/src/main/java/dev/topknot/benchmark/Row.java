@@ -1,58 +1,58 @@
 package dev.topknot.benchmark;
 
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 
 /**
- * One measurement: a figure a turn for each side, turns of the same index beside each other in
- * time.
+ * One task of one workload.
  *
  * @param workload its name
  * @param sizes its sizes
  * @param task what was timed
  * @param tokens tokens of one call
- * @param topknot median milliseconds of a call, for each of Topknot's turns
- * @param djl the same of DJL
- * @param tensors how many tensors were compared before, 0 if none
- * @param difference largest relative difference among them
- * @param others processors that other programs of the machine kept busy meanwhile, on average; NaN
- *     where the system does not say
+ * @param planned bytes that Topknot's processor planned for an instance: weights, gradients and
+ *     activations
+ * @param comparisons with each peer that can do it, at least one
  */
 record Row(
     String workload,
     String sizes,
     Task task,
     int tokens,
-    List<Double> topknot,
-    List<Double> djl,
-    int tensors,
-    double difference,
-    double others) {
+    long planned,
+    List<Comparison> comparisons) {
 
-  /** Milliseconds of Topknot. */
+  /** Milliseconds of Topknot, in the turns of all comparisons. */
   Summary topknotSummary() {
-    return summary(topknot);
+    List<Double> turns = new ArrayList<>();
+    comparisons.forEach(comparison -> turns.addAll(comparison.topknot()));
+    return Summary.of(turns);
   }
 
-  /** Milliseconds of DJL. */
-  Summary djlSummary() {
-    return summary(djl);
+  /** The most that Topknot's process had in memory. */
+  long topknotPeak() {
+    return comparisons.stream().mapToLong(Comparison::topknotPeak).max().orElse(0);
   }
 
-  /** How many times faster Topknot is, by the medians of all turns. */
-  double ratio() {
-    return djlSummary().median() / topknotSummary().median();
+  /** The comparison with a peer, if it can do the task. */
+  Optional<Comparison> with(Side peer) {
+    return comparisons.stream().filter(comparison -> comparison.peer() == peer).findFirst();
   }
 
-  /** The same for each pair of turns. */
-  Summary pairRatios() {
-    double[] ratios = new double[topknot.size()];
-    for (int i = 0; i < ratios.length; i++) {
-      ratios[i] = djl.get(i) / topknot.get(i);
-    }
-    return Summary.of(ratios);
+  /** The comparison with the peer that comes closest, or is ahead. */
+  Comparison best() {
+    return comparisons.stream().max(Comparator.comparingDouble(Comparison::ratio)).orElseThrow();
   }
 
-  private static Summary summary(List<Double> turns) {
-    return Summary.of(turns.stream().mapToDouble(Double::doubleValue).toArray());
+  /** The largest difference of results. */
+  double difference() {
+    return comparisons.stream().mapToDouble(Comparison::difference).max().orElse(0);
+  }
+
+  /** Processors that other programs kept busy, where it was worst. */
+  double busy() {
+    return comparisons.stream().mapToDouble(Comparison::busy).max().orElse(Double.NaN);
   }
 }

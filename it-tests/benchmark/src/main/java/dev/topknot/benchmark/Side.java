@@ -1,9 +1,11 @@
 package dev.topknot.benchmark;
 
-/** Who computes. */
+import java.util.List;
+
+/** Who computes. All but Topknot are peers that it is measured against. */
 enum Side {
   /** This project. */
-  TOPKNOT {
+  TOPKNOT("Topknot") {
     @Override
     Peer open(Workload workload, int threads) {
       if (workload instanceof Workload.Layer layer) {
@@ -11,9 +13,14 @@ enum Side {
       }
       return new TopknotModel((Workload.Model) workload, threads);
     }
+
+    @Override
+    boolean supports(Workload workload, Task task) {
+      return true;
+    }
   },
   /** DJL on PyTorch; its threads are an option of its JVM. */
-  DJL {
+  DJL("DJL") {
     @Override
     Peer open(Workload workload, int threads) {
       if (workload instanceof Workload.Layer layer) {
@@ -21,8 +28,58 @@ enum Side {
       }
       return new DjlModel((Workload.Model) workload);
     }
+
+    @Override
+    boolean supports(Workload workload, Task task) {
+      return true;
+    }
+  },
+  /** PyTorch's C++ library, called through JavaCPP: layers. */
+  LIBTORCH("libtorch") {
+    @Override
+    Peer open(Workload workload, int threads) {
+      return new LibtorchLayer((Workload.Layer) workload, threads);
+    }
+
+    @Override
+    boolean supports(Workload workload, Task task) {
+      return workload instanceof Workload.Layer;
+    }
+  },
+  /** Layers, forward only, and no larger than Java's buffers. */
+  ONNX_RUNTIME("ONNX Runtime") {
+    @Override
+    Peer open(Workload workload, int threads) {
+      return new OnnxRuntimeLayer((Workload.Layer) workload, threads);
+    }
+
+    @Override
+    boolean supports(Workload workload, Task task) {
+      return workload instanceof Workload.Layer layer
+          && task == Task.FORWARD
+          && layer.matrixBytes() <= Integer.MAX_VALUE;
+    }
   };
 
-  /** Makes what computes a workload. */
+  private final String words;
+
+  Side(String words) {
+    this.words = words;
+  }
+
+  /** Makes what computes a workload, of which it supports a task. */
   abstract Peer open(Workload workload, int threads);
+
+  /** Whether it can do the task. */
+  abstract boolean supports(Workload workload, Task task);
+
+  /** The tasks of a workload that it can do. */
+  List<Task> tasks(Workload workload) {
+    return workload.tasks().stream().filter(task -> supports(workload, task)).toList();
+  }
+
+  @Override
+  public String toString() {
+    return words;
+  }
 }

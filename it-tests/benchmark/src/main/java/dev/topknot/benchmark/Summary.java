@@ -1,9 +1,15 @@
 package dev.topknot.benchmark;
 
 import java.util.Arrays;
+import java.util.List;
 
 /** Some numbers in three. */
 record Summary(double median, double min, double max) {
+
+  /** Sums up. */
+  static Summary of(List<Double> values) {
+    return of(values.stream().mapToDouble(Double::doubleValue).toArray());
+  }
 
   /**
    * Sums up.

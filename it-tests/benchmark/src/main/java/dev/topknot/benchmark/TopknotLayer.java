@@ -41,6 +41,11 @@ final class TopknotLayer implements Peer {
   }
 
   @Override
+  public String version() {
+    return Side.TOPKNOT.toString();
+  }
+
+  @Override
   public void run(Task task) {
     switch (task) {
       case FORWARD -> moe.infer(x, y);
@@ -53,11 +58,12 @@ final class TopknotLayer implements Peer {
   }
 
   @Override
-  public void results(Results.Writer out) throws IOException {
-    run(Task.FORWARD);
-    write(out, "y of inference", y);
-    run(Task.FORWARD_BACKWARD);
+  public void results(Task task, Results.Writer out) throws IOException {
+    run(task);
     write(out, "y", y);
+    if (task == Task.FORWARD) {
+      return;
+    }
     write(out, "dx", dx);
     write(out, "gradient of gate", parameters.get("gate.weight").gradient());
     for (int expert : values.compared()) {

@@ -25,6 +25,11 @@ final class TopknotModel implements Peer {
   }
 
   @Override
+  public String version() {
+    return Side.TOPKNOT.toString();
+  }
+
+  @Override
   public void run(Task task) {
     model.train(next(), ADAM);
   }
@@ -34,7 +39,7 @@ final class TopknotModel implements Peer {
   }
 
   @Override
-  public void results(Results.Writer out) throws IOException {
+  public void results(Task task, Results.Writer out) throws IOException {
     for (int step = 0; step < ModelValues.COMPARED_STEPS; step++) {
       out.write("loss of step " + step, (float) model.accumulate(next()));
       if (step == 0) {

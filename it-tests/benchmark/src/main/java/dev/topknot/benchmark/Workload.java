@@ -21,14 +21,24 @@ sealed interface Workload {
   /** Tokens that one task handles. */
   int tokens();
 
-  /** Bytes that both sides hold together, about: weights and their gradients. */
+  /** Bytes that a side holds, about: weights and their gradients. */
   long bytes();
+
+  /** The interface that Topknot compiles. */
+  Class<?> spec();
+
+  /** The report that Topknot's processor wrote about it, a resource beside this class. */
+  default String report() {
+    String name = spec().getName();
+    return name.substring(name.lastIndexOf('.') + 1).replace('$', '_') + ".topknot.md";
+  }
 
   /** All that a user would measure. */
   static List<Workload> measured() {
     return List.of(
         new Model(
             "LM",
+            Models.Lm.class,
             TopknotModels_Lm.BATCH,
             TopknotModels_Lm.TIMESTEPS,
             TopknotModels_Lm.VOCABULARY,
@@ -36,6 +46,7 @@ sealed interface Workload {
             TopknotModels_Lm::on),
         new Layer(
             "A",
+            Layers.A.class,
             TopknotLayers_A.TOKENS,
             TopknotLayers_A.WIDTH,
             TopknotLayers_A.HIDDEN,
@@ -44,6 +55,7 @@ sealed interface Workload {
             TopknotLayers_A::on),
         new Layer(
             "B",
+            Layers.B.class,
             TopknotLayers_B.TOKENS,
             TopknotLayers_B.WIDTH,
             TopknotLayers_B.HIDDEN,
@@ -52,6 +64,7 @@ sealed interface Workload {
             TopknotLayers_B::on),
         new Layer(
             "C",
+            Layers.C.class,
             TopknotLayers_C.TOKENS,
             TopknotLayers_C.WIDTH,
             TopknotLayers_C.HIDDEN,
@@ -60,6 +73,7 @@ sealed interface Workload {
             TopknotLayers_C::on),
         new Layer(
             "D",
+            Layers.D.class,
             TopknotLayers_D.TOKENS,
             TopknotLayers_D.WIDTH,
             TopknotLayers_D.HIDDEN,
@@ -73,6 +87,7 @@ sealed interface Workload {
     return List.of(
         new Model(
             "TINY-LM",
+            Models.TinyLm.class,
             TopknotModels_TinyLm.BATCH,
             TopknotModels_TinyLm.TIMESTEPS,
             TopknotModels_TinyLm.VOCABULARY,
@@ -80,6 +95,7 @@ sealed interface Workload {
             TopknotModels_TinyLm::on),
         new Layer(
             "TINY",
+            Layers.Tiny.class,
             TopknotLayers_Tiny.TOKENS,
             TopknotLayers_Tiny.WIDTH,
             TopknotLayers_Tiny.HIDDEN,
@@ -111,10 +127,12 @@ sealed interface Workload {
   /**
    * A Mixture-of-Experts layer.
    *
+   * @param spec the interface that Topknot compiles
    * @param open makes Topknot's
    */
   record Layer(
       String name,
+      Class<?> spec,
       int tokens,
       int width,
       int hidden,
@@ -132,19 +150,26 @@ sealed interface Workload {
       return List.of(Task.FORWARD, Task.FORWARD_BACKWARD);
     }
 
+    /** Bytes of the first matrix of all experts; the second has as many. */
+    long matrixBytes() {
+      return (long) width * hidden * experts * Float.BYTES;
+    }
+
     @Override
     public long bytes() {
-      return 2 * 2 * 2L * width * hidden * experts * Float.BYTES;
+      return 2 * 2 * matrixBytes();
     }
   }
 
   /**
    * A language model of an embedding, two LSTMs and a softmax, all of one width.
    *
+   * @param spec the interface that Topknot compiles
    * @param open makes Topknot's
    */
   record Model(
       String name,
+      Class<?> spec,
       int batch,
       int timesteps,
       int vocabulary,
@@ -170,7 +195,7 @@ sealed interface Workload {
 
     @Override
     public long bytes() {
-      return 2 * 4 * (2L * vocabulary * width + 16L * width * width) * Float.BYTES;
+      return 4 * (2L * vocabulary * width + 16L * width * width) * Float.BYTES;
     }
   }
 }
