@@ -2,6 +2,9 @@
 // those of an emulator library. What a module is loaded from is text: the library's path, then for
 // each kernel a line with its name and its number of parameters, which a launch does not say.
 // It holds what the runtime calls; JCuda's natives bind each function when it is first called.
+// Work is done at once, but on a stream that does not block only when that is waited for. Only what
+// is asked of a stream that captures is captured; work on the default stream, which waits for all
+// that block, spoils the captures of these.
 
 #include <dlfcn.h>
 
@@ -9,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <list>
 #include <map>
 #include <sstream>
 #include <string>
@@ -33,23 +37,77 @@ struct Function {
 
 using Graph = std::vector<std::function<int()>>;
 
-enum { FINE = 0, INVALID = 1, NO_MEMORY = 2, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
+struct Stream {
+  bool blocking;
+  Graph* capturing = nullptr;
+  bool spoilt = false;
+  Graph late;
+};
+
+enum {
+  FINE = 0,
+  INVALID = 1,
+  NO_MEMORY = 2,
+  NOT_FOUND = 500,
+  LAUNCH_FAILED = 719,
+  CAPTURE_UNSUPPORTED = 900,
+  CAPTURE_INVALIDATED = 901,
+  CAPTURE_IMPLICIT = 906
+};
 
 constexpr unsigned long long MEMORY = 1ull << 30;
 thread_local void* current = nullptr;
-Graph* capturing = nullptr;
 int context;
-int stream;
+std::list<Stream> streams;
+
+int run(const Graph& graph) {
+  for (auto& action : graph) {
+    if (int code = action()) {
+      return code;
+    }
+  }
+  return FINE;
+}
+
+Stream* find(void* handle) {
+  for (Stream& stream : streams) {
+    if (&stream == handle) {
+      return &stream;
+    }
+  }
+  return nullptr;
+}
+
+int onDefault(const std::function<int()>& action) {
+  bool spoils = false;
+  for (Stream& stream : streams) {
+    if (stream.blocking && stream.capturing) {
+      stream.spoilt = spoils = true;
+    }
+  }
+  return spoils ? CAPTURE_IMPLICIT : action();
+}
 
 int act(void* on, std::function<int()> action) {
-  if (current != &context || on != &stream) {
+  if (current != &context) {
     return INVALID;
   }
-  if (capturing) {
-    capturing->push_back(action);
+  if (!on) {
+    return onDefault(action);
+  }
+  Stream* stream = find(on);
+  if (!stream) {
+    return INVALID;
+  }
+  if (stream->capturing) {
+    stream->capturing->push_back(action);
     return FINE;
   }
-  return action();
+  if (stream->blocking) {
+    return action();
+  }
+  stream->late.push_back(action);
+  return FINE;
 }
 
 }  // namespace
@@ -89,11 +147,24 @@ int cuCtxSetCurrent(void* c) {
   current = c;
   return FINE;
 }
-int cuStreamCreate(void** to, unsigned) {
-  *to = &stream;
-  return FINE;
+int cuStreamCreate(void** to, unsigned flags) {
+  streams.push_back({flags == 0});
+  *to = &streams.back();
+  return flags > 1 ? INVALID : FINE;
 }
-int cuStreamSynchronize(void*) { return capturing ? 900 : FINE; }
+int cuStreamSynchronize(void* s) {
+  Stream* stream = find(s);
+  if (!stream) {
+    return INVALID;
+  }
+  if (stream->capturing) {
+    stream->spoilt = true;
+    return CAPTURE_UNSUPPORTED;
+  }
+  int code = run(stream->late);
+  stream->late.clear();
+  return code;
+}
 int cuMemGetInfo_v2(size_t* free, size_t* total) {
   *free = *total = MEMORY;
   return FINE;
@@ -193,14 +264,26 @@ int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
     return error ? LAUNCH_FAILED : FINE;
   });
 }
-int cuStreamBeginCapture_v2(void*, int) {
-  capturing = new Graph();
+int cuStreamBeginCapture_v2(void* s, int) {
+  Stream* stream = find(s);
+  if (!stream || stream->capturing) {
+    return INVALID;
+  }
+  stream->capturing = new Graph();
+  stream->spoilt = false;
   return FINE;
 }
-int cuStreamEndCapture(void*, void** graph) {
-  *graph = capturing;
-  capturing = nullptr;
-  return FINE;
+int cuStreamEndCapture(void* s, void** graph) {
+  Stream* stream = find(s);
+  if (!stream || !stream->capturing) {
+    return INVALID;
+  }
+  *graph = stream->spoilt ? nullptr : stream->capturing;
+  if (stream->spoilt) {
+    delete stream->capturing;
+  }
+  stream->capturing = nullptr;
+  return stream->spoilt ? CAPTURE_INVALIDATED : FINE;
 }
 int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long) {
   *executable = new Graph(*static_cast<Graph*>(graph));
@@ -211,12 +294,7 @@ int cuGraphDestroy(void* graph) {
   return FINE;
 }
 int cuGraphExecDestroy(void* graph) { return cuGraphDestroy(graph); }
-int cuGraphLaunch(void* graph, void*) {
-  for (auto& action : *static_cast<Graph*>(graph)) {
-    if (int code = action()) {
-      return code;
-    }
-  }
-  return FINE;
+int cuGraphLaunch(void* graph, void* s) {
+  return act(s, [=] { return run(*static_cast<Graph*>(graph)); });
 }
 }

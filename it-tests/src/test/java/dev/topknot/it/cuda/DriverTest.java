@@ -18,6 +18,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -168,6 +170,7 @@ class DriverTest {
       assertThat(host.getFloat(0)).isEqualTo(27);
       assertThat(host.getDouble(64)).isEqualTo(1_002_034);
       driver.release(graph);
+      recordings(driver, add, a, host);
 
       assertThatExceptionOfType(CudaException.class)
           .isThrownBy(() -> driver.kernel(module, "none"))
@@ -183,6 +186,45 @@ class DriverTest {
       driver.freeHost(host);
       driver.free(a);
       driver.unload(module);
+    }
+
+    /**
+     * What others do on the default stream is not recorded, and a recording takes no harm of it.
+     */
+    private static void recordings(Driver driver, long add, long a, ByteBuffer host) {
+      driver.fill(a, Float.floatToRawIntBits(1), 32);
+      Runnable foreign = () -> fillOnTheDefaultStream(a + 4, Float.floatToRawIntBits(8));
+      long graph =
+          driver.capture(
+              () -> {
+                foreign.run();
+                driver.launch(add, 1, 1, 1, 32, 0, a, 3);
+              });
+      driver.read(host.clear().limit(8), a);
+      assertThat(List.of(host.getFloat(0), host.getFloat(4))).containsExactly(1f, 8f);
+      driver.replay(graph);
+      driver.read(host.clear().limit(8), a);
+      assertThat(List.of(host.getFloat(0), host.getFloat(4))).containsExactly(4f, 11f);
+      driver.replay(graph);
+      foreign.run();
+      driver.read(host.clear().limit(8), a);
+      assertThat(List.of(host.getFloat(0), host.getFloat(4)))
+          .as("in the order of the calls")
+          .containsExactly(7f, 8f);
+      driver.release(graph);
+
+      assertThatExceptionOfType(CudaException.class)
+          .as("nothing is done yet that could be waited for")
+          .isThrownBy(() -> driver.capture(driver::synchronize))
+          .withMessage("waiting for the device: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED");
+      driver.fill(a, 0, 32);
+      driver.read(host.clear().limit(8), a);
+      assertThat(host.getFloat(4)).as("after a recording that failed").isZero();
+    }
+
+    private static void fillOnTheDefaultStream(long address, int word) {
+      CUdeviceptr to = new CUdeviceptr().withByteOffset(address);
+      assertThat(JCudaDriver.cuMemsetD32Async(to, word, 1, null)).isZero();
     }
 
     private static InputStream stream(String text) {

@@ -20,10 +20,11 @@ import jcuda.driver.CUmodule;
 import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstreamCaptureMode;
+import jcuda.driver.CUstream_flags;
 
 /**
- * An NVIDIA GPU through the driver's own interface, as JCuda binds it: its primary context, and one
- * stream for everything.
+ * An NVIDIA GPU through the driver's own interface, as JCuda binds it: its primary context, one
+ * stream for everything that is done, and one for what is recorded.
  */
 final class JCudaDriver implements Driver {
   /** Dynamic shared memory that a kernel may have without asking. */
@@ -35,7 +36,11 @@ final class JCudaDriver implements Driver {
   private final Properties properties;
   private final KernelLadder ladder;
   private final CUcontext context = new CUcontext();
-  private final CUstream stream = new CUstream();
+  private final CUstream doing = new CUstream();
+  private final CUstream recording = new CUstream();
+
+  /** Where calls go. */
+  private CUstream stream = doing;
 
   private final Handles<CUmodule> modules = new Handles<>();
   private final Handles<Kernel> kernels = new Handles<>();
@@ -56,8 +61,10 @@ final class JCudaDriver implements Driver {
         "opening a context on " + properties.name(),
         jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRetain(context, device));
     enter();
-    // a blocking stream: what JCuda's users do on the default stream keeps its order with ours
-    check("opening a stream", jcuda.driver.JCudaDriver.cuStreamCreate(stream, 0));
+    // A blocking stream: what JCuda's users do on the default stream keeps its order with ours. It
+    // would also spoil a recording there, which is on a stream that has no order with theirs.
+    open(doing, CUstream_flags.CU_STREAM_DEFAULT);
+    open(recording, CUstream_flags.CU_STREAM_NON_BLOCKING);
   }
 
   /** Makes the context the thread's. */
@@ -65,8 +72,12 @@ final class JCudaDriver implements Driver {
     check("entering the context", jcuda.driver.JCudaDriver.cuCtxSetCurrent(context));
   }
 
-  private static void check(String doing, int code) {
-    JCuda.check(doing, code);
+  private static void open(CUstream stream, int flags) {
+    check("opening a stream", jcuda.driver.JCudaDriver.cuStreamCreate(stream, flags));
+  }
+
+  private static void check(String what, int code) {
+    JCuda.check(what, code);
   }
 
   @Override
@@ -233,7 +244,8 @@ final class JCudaDriver implements Driver {
     check(
         "starting to record",
         jcuda.driver.JCudaDriver.cuStreamBeginCapture(
-            stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED));
+            recording, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED));
+    stream = recording;
     CUgraph graph = new CUgraph();
     Throwable failure = null;
     try {
@@ -242,7 +254,8 @@ final class JCudaDriver implements Driver {
       failure = t;
       throw t;
     } finally {
-      int code = jcuda.driver.JCudaDriver.cuStreamEndCapture(stream, graph);
+      stream = doing;
+      int code = jcuda.driver.JCudaDriver.cuStreamEndCapture(recording, graph);
       if (failure == null) {
         check("recording", code);
       } else if (code == CUresult.CUDA_SUCCESS) {

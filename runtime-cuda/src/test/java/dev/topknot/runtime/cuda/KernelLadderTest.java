@@ -243,7 +243,7 @@ class KernelLadderTest {
       System.err.println("SKIPPED: no NVRTC compiled a generated source: " + e.getMessage());
       assumeTrue(false, "NVRTC: " + e.getMessage());
     }
-    for (String golden : List.of("Experts.cu", "Model.cu")) {
+    for (String golden : List.of("Experts.cu", "Model.cu", "ModelBf16.cu")) {
       resources.put(".cu", Files.readAllBytes(Path.of("../processor/src/test/golden", golden)));
       for (String architecture : List.of("sm_80", "sm_90a")) {
         assertThat(compiler.compile(kernels(), architecture))
