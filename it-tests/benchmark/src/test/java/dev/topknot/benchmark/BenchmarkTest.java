@@ -88,7 +88,7 @@ class BenchmarkTest {
 
   @Test
   void theFastestWayIsTaken() {
-    assertThat(Fastest.of(List.of(30, 1, 20), BenchmarkTest::sleep)).isEqualTo(1);
+    assertThat(Fastest.of(List.of(20, 0, 40), BenchmarkTest::sleep)).isZero();
   }
 
   private static void sleep(int millis) {
