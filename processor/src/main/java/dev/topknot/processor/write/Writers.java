@@ -48,7 +48,7 @@ public final class Writers {
         ElementFilter.typesIn(elements.getAllMembers(root)).stream()
             .map(type -> type.getSimpleName().toString())
             .collect(Collectors.toCollection(TreeSet::new));
-    for (JavaWriter.Source source : JavaWriter.write(plan, inherited, generated(root))) {
+    for (JavaWriter.Source source : java(name, root).write(plan, inherited)) {
       write(name, source, root);
     }
     if (DeviceCalls.complete(plan)) {
@@ -68,14 +68,20 @@ public final class Writers {
     }
   }
 
-  /** The {@code @Generated} that a type's module reads, if it does. */
-  private Optional<String> generated(Element root) {
-    ModuleElement module = elements.getModuleOf(root);
+  private JavaWriter java(SpecName name, Element root) {
+    return new JavaWriter(
+        isThere(GENERATED, root) ? Optional.of(GENERATED) : Optional.empty(),
+        simple -> isThere(name.inPackage(simple), root));
+  }
+
+  /** Whether a type's module has or reads another. */
+  private boolean isThere(String qualified, Element from) {
+    ModuleElement module = elements.getModuleOf(from);
     TypeElement type =
         module == null
-            ? elements.getTypeElement(GENERATED)
-            : elements.getTypeElement(module, GENERATED);
-    return Optional.ofNullable(type).map(it -> it.getQualifiedName().toString());
+            ? elements.getTypeElement(qualified)
+            : elements.getTypeElement(module, qualified);
+    return type != null;
   }
 
   /**
@@ -85,7 +91,7 @@ public final class Writers {
    */
   public void writeBroken(SpecName name, boolean isPublic, boolean isModel, Element root)
       throws IOException {
-    write(name, JavaWriter.writeBroken(name, isPublic, isModel, generated(root)), root);
+    write(name, java(name, root).writeBroken(name, isPublic, isModel), root);
   }
 
   private void write(SpecName name, JavaWriter.Source source, Element root) throws IOException {

@@ -25,11 +25,10 @@ class BrokenEntryWriterTest {
   @ParameterizedTest
   @MethodSource("specs")
   void hasTheConstantsAndWaysInOfTheRealClass(Spec spec) {
-    JavaWriter.Source real =
-        JavaWriter.write(Planner.plan(spec), Set.of(), Optional.empty()).get(0);
+    JavaWriter writer = new JavaWriter(Optional.empty(), name -> false);
+    JavaWriter.Source real = writer.write(Planner.plan(spec), Set.of()).get(0);
     JavaWriter.Source broken =
-        JavaWriter.writeBroken(
-            spec.name(), spec.isPublic(), spec instanceof ModelSpec, Optional.empty());
+        writer.writeBroken(spec.name(), spec.isPublic(), spec instanceof ModelSpec);
     assertThat(broken.simpleName()).isEqualTo(real.simpleName());
     assertThat(statics(broken)).isNotEmpty().isEqualTo(statics(real));
   }

@@ -65,21 +65,35 @@ class JavaWriterTest {
   }
 
   private static String text(Spec spec, String name) {
-    return sources(spec).stream()
+    return text(sources(spec), name);
+  }
+
+  private static String text(List<JavaWriter.Source> sources, String name) {
+    return sources.stream()
         .filter(source -> source.simpleName().equals(name))
         .findFirst()
         .orElseThrow()
         .text();
   }
 
-  private static List<JavaWriter.Source> sources(Spec spec) {
-    return JavaWriter.write(
-        Planner.plan(spec), Set.of(), Optional.of("javax.annotation.processing.Generated"));
+  private static List<JavaWriter.Source> sources(Spec spec, String... besides) {
+    Set<String> beside = Set.of(besides);
+    return new JavaWriter(Optional.of("javax.annotation.processing.Generated"), beside::contains)
+        .write(Planner.plan(spec), Set.of());
   }
 
   @Test
   void theSameInputGivesTheSameText() {
     assertThat(sources(Specs.newsModel())).isEqualTo(sources(Specs.newsModel()));
+  }
+
+  @Test
+  void whatThePackageHidesOfJavaLangIsImported() {
+    String text = text(sources(Specs.newsModel()), "TopknotModelCuda");
+    String beside = text(sources(Specs.newsModel(), "String", "List"), "TopknotModelCuda");
+    assertThat(text).doesNotContain("import java.lang.");
+    assertThat(beside).containsOnlyOnce("import java.lang.String;\n");
+    assertThat(beside.replace("import java.lang.String;\n", "")).isEqualTo(text);
   }
 
   @Test
