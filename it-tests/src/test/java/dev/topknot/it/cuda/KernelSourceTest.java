@@ -28,6 +28,12 @@ class KernelSourceTest {
               + "|atomicAdd_block|atomicAdd_system|atomicExch|atomicCAS"
               + "|__shfl|__shfl_xor|__shfl_up|__shfl_down|__ballot|__any|__all)\\b");
 
+  /** A function's definition, and what stands before its name. */
+  private static final Pattern FUNCTION =
+      Pattern.compile(
+          "^ *(\\w[\\w:<>*& ]* )(?!if\\b|for\\b|while\\b|switch\\b)\\w+\\([^;{}]*\\)\\s*(const\\s*)?\\{",
+          Pattern.MULTILINE);
+
   static Stream<Path> sources() throws IOException {
     try (Stream<Path> files = Files.list(KERNELS)) {
       return files.sorted().toList().stream();
@@ -71,5 +77,14 @@ class KernelSourceTest {
   @MethodSource("sources")
   void nothingApproximatesOrDependsOnOrder(Path source) throws IOException {
     assertThat(found(BANNED, code(source), 0)).isEmpty();
+  }
+
+  /** To NVRTC a function that does not say so is one of the host, which it does not compile. */
+  @ParameterizedTest
+  @MethodSource("sources")
+  void everyFunctionIsOneOfTheDevice(Path source) throws IOException {
+    assertThat(found(FUNCTION, code(source), 1))
+        .isNotEmpty()
+        .allSatisfy(before -> assertThat(before).containsPattern("TOPKNOT_DEVICE|__device__"));
   }
 }
