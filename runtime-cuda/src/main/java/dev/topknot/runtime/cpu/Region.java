@@ -297,6 +297,7 @@ final class Region {
         throw new OutOfMemoryError(
             String.format("calloc failed, %,d bytes are free", Pointer.availablePhysicalBytes()));
       }
+      HugePages.advise(memory.address(), bytes);
       long base = (memory.address() + ALIGNMENT - 1) & -ALIGNMENT;
       int slices = Math.toIntExact((size + SLICE - 1) >>> SLICE_BITS);
       FloatBuffer[] floats = new FloatBuffer[slices];
