@@ -19,7 +19,7 @@ final class Machine {
   private static final long WORK = 200_000_000;
 
   private static final int LARGEST = 1024;
-  private static final int RUNS = 5;
+  private static final int RUNS = 20;
 
   private final Cpu cpu;
   private final Map<Shape, Double> rates = new HashMap<>();
