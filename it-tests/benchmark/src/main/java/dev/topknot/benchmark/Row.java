@@ -53,6 +53,10 @@ record Row(
 
   /** Processors that other programs kept busy, where it was worst. */
   double busy() {
-    return comparisons.stream().mapToDouble(Comparison::busy).max().orElse(Double.NaN);
+    return comparisons.stream()
+        .mapToDouble(Comparison::busy)
+        .filter(busy -> !Double.isNaN(busy))
+        .max()
+        .orElse(Double.NaN);
   }
 }

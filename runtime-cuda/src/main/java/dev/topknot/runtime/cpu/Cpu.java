@@ -91,7 +91,11 @@ public record Cpu(Workers workers, Gemm gemm) {
     product.c = c;
     product.cAt = cAt;
     product.ldc = ldc;
-    workers.parallel((length + panel - 1) / panel, product);
+    try {
+      workers.parallel((length + panel - 1) / panel, product);
+    } finally {
+      product.release();
+    }
   }
 
   /**

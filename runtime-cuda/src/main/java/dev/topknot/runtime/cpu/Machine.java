@@ -119,8 +119,14 @@ final class Machine {
           Math.max(
               rate(s, false, true, rows, outputs, inputs),
               rate(s, false, true, outputs, rows, inputs));
-      case INPUT_GRADIENT -> rate(s, false, false, rows, inputs, outputs);
-      case WEIGHT_GRADIENT -> rate(s, true, false, outputs, inputs, rows);
+      case INPUT_GRADIENT ->
+          Math.max(
+              rate(s, false, false, rows, inputs, outputs),
+              rate(s, true, true, inputs, rows, outputs));
+      case WEIGHT_GRADIENT ->
+          Math.max(
+              rate(s, true, false, outputs, inputs, rows),
+              rate(s, true, false, inputs, outputs, rows));
     };
   }
 

@@ -34,6 +34,13 @@ final class PanelProduct implements Workers.Task {
     return OF_THREAD.get();
   }
 
+  /** Lets go of the operands, which would live as long as the thread. */
+  void release() {
+    a = null;
+    b = null;
+    c = null;
+  }
+
   @Override
   public void run(int task, int worker) {
     int from = task * panel;

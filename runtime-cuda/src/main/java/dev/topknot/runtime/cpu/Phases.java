@@ -30,7 +30,9 @@ import java.util.SplittableRandom;
  * </pre>
  *
  * <p>Every token of a call is valid, and tokens are random; parameters that begin at zero are set
- * to small random values, so that a gate spreads the tokens over its experts.
+ * to small random values (tensors of up to 2^24 elements), so that a gate spreads the tokens over
+ * its experts. The plan counts as many experts, and rows of an embedding, as a call can use: where
+ * there are more of them than tokens to use them, fewer are used, and the floor is too high.
  */
 public final class Phases {
   private static final String USAGE = "expected the name of an annotated interface [THREADS]";
@@ -116,6 +118,7 @@ public final class Phases {
               : modelWork((LanguageModel) instance);
       programs.add(time(Program.TRAIN, training, work::train, machine));
       programs.add(time(Program.EVALUATE, evaluation, work::evaluate, machine));
+      work.close();
     } catch (ReflectiveOperationException | RuntimeException e) {
       throw e;
     } catch (Exception e) { // of close(), which throws none that is checked
@@ -201,6 +204,9 @@ public final class Phases {
     void train();
 
     void evaluate();
+
+    /** Gives back the memory of operands. */
+    default void close() {}
   }
 
   private static void spread(List<Parameter> parameters, SplittableRandom random) {
@@ -266,6 +272,11 @@ public final class Phases {
     @Override
     public void evaluate() {
       moe.infer(x, y);
+    }
+
+    @Override
+    public void close() {
+      List.of(x, y, dy, dx).forEach(Tensor::close);
     }
   }
 

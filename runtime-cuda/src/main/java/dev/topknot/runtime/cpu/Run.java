@@ -113,6 +113,7 @@ public final class Run {
       program.forward(this);
       return firstNonFinite;
     } finally {
+      end();
       diagnosing = false;
       lossSum = loss;
     }
