@@ -13,11 +13,6 @@ enum Side {
       }
       return new TopknotModel((Workload.Model) workload, threads);
     }
-
-    @Override
-    boolean supports(Workload workload, Task task) {
-      return true;
-    }
   },
   /** DJL on PyTorch; its threads are an option of its JVM. */
   DJL("DJL") {
@@ -27,11 +22,6 @@ enum Side {
         return new DjlLayer(layer);
       }
       return new DjlModel((Workload.Model) workload);
-    }
-
-    @Override
-    boolean supports(Workload workload, Task task) {
-      return true;
     }
   },
   /** PyTorch's C++ library, called through JavaCPP: layers. */
@@ -71,7 +61,9 @@ enum Side {
   abstract Peer open(Workload workload, int threads);
 
   /** Whether it can do the task. */
-  abstract boolean supports(Workload workload, Task task);
+  boolean supports(Workload workload, Task task) {
+    return true;
+  }
 
   /** The tasks of a workload that it can do. */
   List<Task> tasks(Workload workload) {

@@ -46,6 +46,12 @@ public record Product(Kind kind, long rows, long groups, long inputs, long outpu
     };
   }
 
+  /** Likewise for weights of each expert, as many of which have rows as can have. */
+  static List<Product> ofExperts(
+      String method, long slots, long experts, long inputs, long outputs) {
+    return of(method, slots, Math.min(experts, slots), inputs, outputs);
+  }
+
   /** Those of several weights. */
   @SafeVarargs
   static List<Product> all(List<Product>... parts) {

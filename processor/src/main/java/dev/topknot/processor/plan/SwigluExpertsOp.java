@@ -24,12 +24,11 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
   @Override
   public List<Product> products(String method) {
     long slots = (long) tokens * moe.k();
-    long active = Math.min(moe.experts(), slots);
     int hidden = moe.expert().width();
     return Product.all(
-        Product.of(method, slots, active, width, hidden),
-        Product.of(method, slots, active, width, hidden),
-        Product.of(method, slots, active, hidden, width));
+        Product.ofExperts(method, slots, moe.experts(), width, hidden),
+        Product.ofExperts(method, slots, moe.experts(), width, hidden),
+        Product.ofExperts(method, slots, moe.experts(), hidden, width));
   }
 
   @Override

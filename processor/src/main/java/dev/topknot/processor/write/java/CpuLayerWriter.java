@@ -49,8 +49,12 @@ final class CpuLayerWriter extends LayerWriter {
   private final Map<String, Constant> constants = new LinkedHashMap<>();
   private final Map<Op, String> ops = new LinkedHashMap<>();
 
+  /** The calls of the program, whose places in it are the numbers of its steps. */
+  private final List<Call> steps;
+
   CpuLayerWriter(Plan plan, ProgramPlan program, LayerPlan layer, ClassName self) {
     super(plan, program, layer, self);
+    steps = program.calls();
     layer.calls().stream()
         .map(Call::op)
         .distinct()
@@ -151,27 +155,27 @@ final class CpuLayerWriter extends LayerWriter {
   private MethodSpec phases() {
     PhaseWriter phases = new PhaseWriter();
     for (Call call : layer.calls()) {
-      phases.add(program.calls().indexOf(call), List.of(call));
+      phases.add(steps.indexOf(call), call);
     }
     return phases.method();
   }
 
   @Override
   MethodSpec method(String method, List<Call> calls) {
-    MethodSpec.Builder steps =
+    MethodSpec.Builder body =
         MethodSpec.methodBuilder(method).addParameter(RuntimeNames.RUN, "run");
     for (Call call : calls) {
-      steps.addStatement("run.begin($L)", program.calls().indexOf(call));
+      body.addStatement("run.begin($L)", steps.indexOf(call));
       CodeBlock.Builder arguments = CodeBlock.builder().add("run");
       for (Operand operand : call.operands()) {
         arguments.add(",$W$L", value(operand.buffer()));
       }
-      steps.addStatement("$N.$L($L)", ops.get(call.op()), call.method(), arguments.build());
+      body.addStatement("$N.$L($L)", ops.get(call.op()), call.method(), arguments.build());
       if (method.equals("forward") && !call.result().integers()) {
-        steps.addStatement("run.produced($S, $L)", call.result().name(), value(call.result()));
+        body.addStatement("run.produced($S, $L)", call.result().name(), value(call.result()));
       }
     }
-    return steps.build();
+    return body.build();
   }
 
   private CodeBlock value(Buffer buffer) {

@@ -90,8 +90,8 @@ final class CpuWriter extends ProgramsWriter {
           Literals.longInteger(plan.parameterArena()));
     }
     PhaseWriter phases = new PhaseWriter();
-    phases.add(layerSteps, DeviceCalls.norm(plan));
-    phases.add(layerSteps + 1, DeviceCalls.update(plan));
+    DeviceCalls.norm(plan).forEach(call -> phases.add(layerSteps, call));
+    DeviceCalls.update(plan).forEach(call -> phases.add(layerSteps + 1, call));
     return type.addMethod(constructor.build())
         .addMethod(phases.method())
         .addMethod(

@@ -19,11 +19,9 @@ final class PhaseWriter {
 
   private final List<CodeBlock> phases = new ArrayList<>();
 
-  /** Adds calls of which the first is the step of this number in its program. */
-  void add(int first, List<Call> calls) {
-    for (int i = 0; i < calls.size(); i++) {
-      phases.add(phase(first + i, calls.get(i)));
-    }
+  /** Adds a call, the step of this number in its program. */
+  void add(int step, Call call) {
+    phases.add(phase(step, call));
   }
 
   MethodSpec method() {
