@@ -144,7 +144,7 @@ class PositionsTest {
   void everythingAtOnce() {
     MarkedSource.of(
             """
-            @MoEModel(batch = /*TK014*/ 0, timesteps = 20, optimizer = Optimizer /*TK024*/.ADAM_FACTORED)
+            @MoEModel(batch = /*TK014*/ 0, timesteps = 20)
             interface News extends LanguageModel {
               @Lstm(units = /*TK014*/ -1)
               Layer below();

@@ -37,7 +37,6 @@ public final class Rules {
           SizeRules::present,
           SizeRules::productsOfLayers,
           SizeRules::productsOfModels,
-          SupportRules::optimizer,
           SupportRules::swiglu,
           OrderRules::someLayers,
           OrderRules::someEmbedding,

@@ -114,9 +114,6 @@ public enum Problem {
       "{product} = {factors} = {value} {unit} exceeds {limit}, the most that {reason}; make one of"
           + " them smaller"),
 
-  // Not yet.
-  OPTIMIZER_NOT_YET(
-      "TK024", "factored Adam", "optimizer = {optimizer} is not supported yet; use ADAM"),
   SWIGLU_OUTSIDE_EXPERT(
       "TK026",
       "SWIGLU outside @Expert",

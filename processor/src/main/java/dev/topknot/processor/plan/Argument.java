@@ -43,6 +43,11 @@ public sealed interface Argument {
     return new Slices();
   }
 
+  /** The table of matrices in tiles of so many rows and columns. */
+  static Argument matrices(long tileRows, long tileColumns) {
+    return new Matrices(tileRows, tileColumns);
+  }
+
   /** See {@link #run}. */
   record Run() implements Argument {}
 
@@ -70,4 +75,7 @@ public sealed interface Argument {
 
   /** See {@link #slices}. */
   record Slices() implements Argument {}
+
+  /** See {@link #matrices}. */
+  record Matrices(long tileRows, long tileColumns) implements Argument {}
 }

@@ -1,6 +1,5 @@
 package dev.topknot.processor.plan;
 
-import dev.topknot.dsl.Optimizer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -27,16 +26,12 @@ public final class DeviceCalls {
 
   /** The norm of the gradients; none without an optimizer. */
   public static List<Call> norm(Plan plan) {
-    return optimized(plan) ? List.of(AdamOp.of(plan).norm()) : List.of();
+    return OptimizerOp.of(plan).map(OptimizerOp::norm).stream().toList();
   }
 
   /** The update of the parameters; none without an optimizer. */
   public static List<Call> update(Plan plan) {
-    return optimized(plan) ? List.of(AdamOp.of(plan).update()) : List.of();
-  }
-
-  private static boolean optimized(Plan plan) {
-    return plan.spec().optimizer() == Optimizer.ADAM;
+    return OptimizerOp.of(plan).map(OptimizerOp::update).stream().toList();
   }
 
   /** All calls of a program in the order of execution. */

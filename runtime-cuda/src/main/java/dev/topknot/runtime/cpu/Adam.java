@@ -22,7 +22,7 @@ public final class Adam {
    * other moment by more than that: moments that get no gradient any more would otherwise end among
    * the denormal numbers, where arithmetic is many times slower.
    */
-  private static final float FLUSH = 1e-30f;
+  static final float FLUSH = 1e-30f;
 
   /** No clipping leaves a longer gradient than this: its square would be infinite in a moment. */
   private static final double LARGEST_NORM = 1e19;
@@ -116,15 +116,30 @@ public final class Adam {
     this.secondMoments = secondMoments;
     Update update = run.update();
     double updates = run.step() + 1.0;
-    clip = (float) Math.min(1, Math.min(update.clip(), LARGEST_NORM) / run.gradientNorm());
+    clip = clip(run);
     keepFirst = (float) update.beta1();
     addFirst = (float) (1 - update.beta1());
     keepSecond = (float) update.beta2();
     addSecond = (float) (1 - update.beta2());
     rate = (float) (update.rate() / (1 - Math.pow(update.beta1(), updates)));
-    rootScale = (float) (1 / Math.sqrt(1 - Math.pow(update.beta2(), updates)));
-    epsilon = (float) Math.max(update.epsilon(), Float.MIN_NORMAL); // never 0 / 0
+    rootScale = rootScale(run);
+    epsilon = epsilon(update);
     workers.parallel(chunks.length, step);
+  }
+
+  /** What clipping leaves of a gradient, at most 1. */
+  static float clip(Run run) {
+    return (float) Math.min(1, Math.min(run.update().clip(), LARGEST_NORM) / run.gradientNorm());
+  }
+
+  /** What bias correction multiplies the root of a second moment by. */
+  static float rootScale(Run run) {
+    return (float) (1 / Math.sqrt(1 - Math.pow(run.update().beta2(), run.step() + 1.0)));
+  }
+
+  /** What is added to the root: never 0, as a root may be that. */
+  static float epsilon(Update update) {
+    return (float) Math.max(update.epsilon(), Float.MIN_NORMAL);
   }
 
   private void sumSquares(int task, int worker) {
@@ -135,7 +150,7 @@ public final class Adam {
       int count = live(chunk, at);
       if (count > 0) {
         gradients.read(entry.offset() + at, tiles[worker].g, 0, count);
-        sum += squares(tiles[worker].g, count);
+        sum += squares(tiles[worker].g, 0, count);
       }
       at += Math.abs(count);
     }
@@ -179,20 +194,22 @@ public final class Adam {
     return run.frozen(chunk.entry, copy) ? -left : Math.min(TILE, left);
   }
 
-  private static double squares(float[] g, int count) {
+  /** The sum of squares of so many floats. */
+  static double squares(float[] g, int from, int count) {
     // four sums: a single one would wait for each addition before the next
     double s0 = 0;
     double s1 = 0;
     double s2 = 0;
     double s3 = 0;
-    int i = 0;
-    for (; i + 4 <= count; i += 4) {
+    int i = from;
+    int end = from + count;
+    for (; i + 4 <= end; i += 4) {
       s0 += (double) g[i] * g[i];
       s1 += (double) g[i + 1] * g[i + 1];
       s2 += (double) g[i + 2] * g[i + 2];
       s3 += (double) g[i + 3] * g[i + 3];
     }
-    for (; i < count; i++) {
+    for (; i < end; i++) {
       s0 += (double) g[i] * g[i];
     }
     return (s0 + s1) + (s2 + s3);

@@ -1,6 +1,5 @@
 package dev.topknot.runtime.cpu;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Options;
@@ -68,7 +67,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
       Options options,
       BitSet frozen,
       Function<CpuContext, CpuModel> factory) {
-    CpuMemory memory = CpuMemory.training(layout, shape.optimizer() != Optimizer.NONE);
+    CpuMemory memory = CpuMemory.training(layout, shape.optimizer());
     return open(device, shape, layout, options, frozen, memory, factory);
   }
 
@@ -101,7 +100,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
 
   @Override
   public ModelExecutor inference() {
-    return open(device, shape, layout, options, frozen, memory.inference(), factory);
+    return open(device, shape, layout, options, frozen, memory.inference(layout), factory);
   }
 
   @Override

@@ -1,6 +1,5 @@
 package dev.topknot.runtime.cuda;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Options;
@@ -78,7 +77,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
       Options options,
       BitSet frozen,
       Function<CudaContext, CudaModel> factory) {
-    CudaMemory memory = trainingMemory(device, layout, shape.optimizer() != Optimizer.NONE);
+    CudaMemory memory = trainingMemory(device, layout, shape.optimizer());
     return open(device, shape, layout, options, frozen, memory, factory);
   }
 
@@ -113,7 +112,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
 
   @Override
   public ModelExecutor inference() {
-    return open(device, shape, layout, options, frozen, memory.inference(), factory);
+    return open(device, shape, layout, options, frozen, memory.inference(layout), factory);
   }
 
   @Override
@@ -121,7 +120,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
     slices.upload();
     RunRecord record = run.record();
     record.train(batch.valid(), step, seed, 0);
-    record.update(update, step, slices.any());
+    record.update(constants(update), step, slices.any());
     record.add(false);
     record.begin(true);
     run.ids(batch);

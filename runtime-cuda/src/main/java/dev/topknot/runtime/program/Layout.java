@@ -9,8 +9,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 
 /**
- * Where every parameter of a compiled specification lies in its parameter arena. Gradients and
- * moments lie at the same offsets of arenas of their own.
+ * Where every parameter of a compiled specification lies in its parameter arena. Gradients lie at
+ * the same offsets of an arena of their own; a {@link Moment} knows where it lies.
  */
 public final class Layout {
   private static final long ALIGNMENT = 64;
@@ -20,6 +20,8 @@ public final class Layout {
   private final List<Slice> slices;
   private final List<String> layers;
   private final long size;
+  private final long[] rowsBefore;
+  private final long[] columnsBefore;
   private final String hash;
 
   private Layout(String spec, List<Entry> entries) {
@@ -28,6 +30,8 @@ public final class Layout {
     List<Slice> all = new ArrayList<>();
     LinkedHashSet<String> names = new LinkedHashSet<>();
     LinkedHashSet<String> layerNames = new LinkedHashSet<>();
+    this.rowsBefore = new long[entries.size() + 1];
+    this.columnsBefore = new long[entries.size() + 1];
     long end = 0;
     for (int e = 0; e < this.entries.size(); e++) {
       Entry entry = this.entries.get(e);
@@ -38,6 +42,8 @@ public final class Layout {
                 entry.fullName(0), ALIGNMENT, end, entry.offset()));
       }
       end = Math.addExact(entry.offset(), entry.size());
+      rowsBefore[e + 1] = rowsBefore[e] + entry.copies() * entry.rows();
+      columnsBefore[e + 1] = columnsBefore[e] + entry.copies() * entry.columns();
       layerNames.add(entry.layer());
       for (int copy = 0; copy < entry.copies(); copy++) {
         Slice slice = new Slice(e, copy, entry);
@@ -87,6 +93,20 @@ public final class Layout {
   /** Floats of the arena, padding included. */
   public long size() {
     return size;
+  }
+
+  /**
+   * Rows of all copies of the entries before one.
+   *
+   * @param entry index in {@link #entries()}, or their number for the rows of all
+   */
+  public long rowsBefore(int entry) {
+    return rowsBefore[entry];
+  }
+
+  /** Columns of all copies of the entries before one, as {@link #rowsBefore}. */
+  public long columnsBefore(int entry) {
+    return columnsBefore[entry];
   }
 
   /** Number of parameters, padding excluded. */

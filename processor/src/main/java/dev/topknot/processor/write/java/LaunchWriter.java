@@ -64,6 +64,8 @@ final class LaunchWriter {
       case GRADIENTS -> "gradients";
       case FIRST_MOMENTS -> "firstMoments";
       case SECOND_MOMENTS -> "secondMoments";
+      case ROW_MEANS -> "rowMeans";
+      case COLUMN_MEANS -> "columnMeans";
       case WORKSPACE -> "workspace";
       case STATE -> "state";
       case CALL -> throw new IllegalArgumentException("handed in with each call");
@@ -137,6 +139,8 @@ final class LaunchWriter {
       return loop.times() > 1 ? CodeBlock.of("step") : Literals.longInteger(step.first());
     } else if (argument instanceof Argument.Slices) {
       return CodeBlock.of("slices");
+    } else if (argument instanceof Argument.Matrices) {
+      return CodeBlock.of("matrices");
     }
     return argument instanceof Argument.Run
         ? CodeBlock.of("launches.run()")

@@ -68,6 +68,15 @@ abstract class ProgramsWriter {
   /** The class {@code Update}, with the methods {@code norm} and {@code update}. */
   abstract TypeSpec optimizer();
 
+  /** Its start. */
+  final TypeSpec.Builder optimizerClass() {
+    String title =
+        plan.spec().optimizer() == Optimizer.ADAM ? "Adam" : "Adam, its second moment factored,";
+    return TypeSpec.classBuilder("Update")
+        .addJavadoc("$L over all $L parameters.\n", title, plan.parameterCount())
+        .addModifiers(PRIVATE, STATIC, FINAL);
+  }
+
   /** The method that tells what gates leave to be read. */
   abstract MethodSpec balances(List<LayerPlan> gated);
 
@@ -199,8 +208,8 @@ abstract class ProgramsWriter {
           type.addField(FieldSpec.builder(name, field(layer)).addModifiers(PRIVATE, FINAL).build());
           constructor.addStatement("$N = new $T(context)", field(layer), name);
         });
-    boolean adam = kind == Program.TRAIN && plan.spec().optimizer() == Optimizer.ADAM;
-    if (adam) {
+    boolean optimized = kind == Program.TRAIN && plan.spec().optimizer() != Optimizer.NONE;
+    if (optimized) {
       type.addType(optimizer());
       ClassName optimizer = self.nestedClass(kind.title()).nestedClass("Update");
       type.addField(optimizer, "optimizer", PRIVATE, FINAL);
@@ -219,12 +228,12 @@ abstract class ProgramsWriter {
     if (!committing.isEmpty()) {
       type.addMethod(each("commit", committing));
     }
-    if (adam) {
+    if (optimized) {
       type.addMethod(step("norm").addStatement("optimizer.norm($N)", device.runName()).build());
       type.addMethod(step("update").addStatement("optimizer.update($N)", device.runName()).build());
     }
     List<ClassName> parts = new ArrayList<>(layers.values());
-    if (adam) {
+    if (optimized) {
       parts.add(self.nestedClass(kind.title()).nestedClass("Update"));
     }
     phases(type, parts);

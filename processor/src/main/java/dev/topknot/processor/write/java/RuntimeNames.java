@@ -32,7 +32,6 @@ final class RuntimeNames {
   static final ClassName CPU_MOE = cpu("CpuMoE");
   static final ClassName MATRIX = cpu("Matrix");
   static final ClassName INTS = cpu("Ints");
-  static final ClassName ADAM = cpu("Adam");
 
   static final ClassName LAUNCHES = cuda("Launches");
   static final ClassName CUDA_CONTEXT = cuda("CudaContext");

@@ -1,6 +1,5 @@
 package dev.topknot.processor.write.report;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.dsl.Precision;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
@@ -134,11 +133,13 @@ public final class ReportWriter {
           cost.bytes() / 1e6);
     }
     line("| | | all | %,.1f | %,.1f |", sum.flops() / 1e6, sum.bytes() / 1e6);
-    if (program.program() == Program.TRAIN && plan.spec().optimizer() == Optimizer.ADAM) {
-      line("");
-      line(
-          "The update reads and writes parameters and moments and reads gradients: %s.",
-          bytes(7L * plan.parameterArena() * Buffer.ELEMENT_BYTES));
+    if (program.program() == Program.TRAIN) {
+      for (Call update : DeviceCalls.update(plan)) {
+        line("");
+        line(
+            "The update reads and writes parameters and moments and reads gradients: %s.",
+            bytes(update.cost().bytes()));
+      }
     }
     line("");
   }
