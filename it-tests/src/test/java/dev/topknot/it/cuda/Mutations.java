@@ -49,7 +49,7 @@ class Mutations {
   private static final Map<String, List<String>> TESTS =
       Map.ofEntries(
           Map.entry("adam.cuh", List.of("ModelKernelsTest#adam")),
-          Map.entry("adam_factored.cuh", List.of("CudaAdamFactoredTest")),
+          Map.entry("adam_factored.cuh", List.of("ModelKernelsTest#adamFactored")),
           Map.entry("bf16_tile.cuh", List.of("DenseKernelsTest", "ExpertsKernelsTest")),
           Map.entry("column_sums.cuh", List.of("DenseKernelsTest")),
           Map.entry("combine.cuh", List.of("GateKernelsTest#dispatchAndCombine")),

@@ -44,9 +44,9 @@ class AdamFactoredTest {
   private static final long SEED = 5;
   private static final int STEPS = 4;
 
-  /** Matrices of 515 x 270 and 270 x 515: several tiles down and across. */
-  @MoELayer(experts = 3, k = 2, width = 270, tokens = 3, optimizer = Optimizer.ADAM_FACTORED)
-  @Expert(hidden = 515)
+  /** Matrices of 258 x 514 and 514 x 258: several tiles down and across. */
+  @MoELayer(experts = 2, k = 2, width = 514, tokens = 3, optimizer = Optimizer.ADAM_FACTORED)
+  @Expert(hidden = 258)
   interface Tiles extends MoE {}
 
   /** Matrices of one row, of one column, and of a few. */

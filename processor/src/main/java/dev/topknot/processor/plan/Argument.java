@@ -20,7 +20,10 @@ public sealed interface Argument {
     return new OperandOfCall(index);
   }
 
-  /** Memory that lives within one call; within it, the same name is the same memory. */
+  /**
+   * Memory that lives within one call; within it, the same name is the same memory. The update of
+   * the optimizer directly follows its norm and finds what that left at the same offset.
+   */
   static Argument scratch(String name, long bytes) {
     return new Scratch(name, bytes);
   }

@@ -86,6 +86,18 @@ public final class Specs {
         spec.layers());
   }
 
+  /** The same model with another optimizer. */
+  public static ModelSpec withOptimizer(ModelSpec spec, Optimizer optimizer) {
+    return new ModelSpec(
+        spec.name(),
+        spec.isPublic(),
+        spec.batch(),
+        spec.timesteps(),
+        optimizer,
+        spec.precision(),
+        spec.layers());
+  }
+
   /** A model with an embedding, these layers and a softmax, {@code com.example.Model}. */
   public static ModelSpec model(
       int batch, int timesteps, int vocabulary, int width, ModelSpec.Layer... between) {

@@ -4,7 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.LayerSpec;
+import dev.topknot.processor.model.ModelSpec;
+import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
 import org.junit.jupiter.api.Test;
@@ -57,6 +60,34 @@ class ReportWriterTest {
         new LayerSpec(adam.name(), true, adam.moe(), 8, 6, Optimizer.NONE, adam.precision());
     assertThat(ReportWriter.write(Planner.plan(adam))).contains("The update reads");
     assertThat(ReportWriter.write(Planner.plan(none))).doesNotContain("The update");
+  }
+
+  /** 4096 experts of 1024 between two LSTMs of 512, as in [S17] app. C: on one GPU of 80 GB. */
+  @Test
+  void factoredMomentsAreSmall() {
+    ModelSpec adam =
+        Specs.model(
+            32,
+            20,
+            10_000,
+            512,
+            Specs.named("below", new LayerKind.Lstm(512)),
+            Specs.named(
+                "experts",
+                new LayerKind.Experts(Specs.moe(4096, 4, 1024, ActivationFunction.RELU))),
+            Specs.named("above", new LayerKind.Lstm(512)));
+    Plan plan = Planner.plan(Specs.withOptimizer(adam, Optimizer.ADAM_FACTORED));
+    assertThat(plan.counts().parameters()).isBetween(4_300_000_000L, 4_310_000_000L);
+    assertThat(plan.bytes()).isLessThan(36_000_000_000L);
+    assertThat(Planner.plan(adam).bytes()).isGreaterThan(69_000_000_000L);
+    assertThat(ReportWriter.write(plan))
+        .contains("| optimizer | ADAM_FACTORED |")
+        .containsPattern("\\| row means \\| 25,\\d+,\\d+ \\| 24.1 MiB \\|") // 1024 + 512 an expert
+        .containsPattern("\\| column means \\| 25,\\d+,\\d+ \\| 24.\\d MiB \\|") // and as many
+        .contains("| parameters | 17,", "| gradients | 17,")
+        .contains("The update reads and writes parameters and moments and reads gradients: 48.")
+        .containsPattern(
+            "\\| adam_factored_norm_sums \\| 1 \\| \\d+ × 1 × 1 \\| 256 \\| 32768 \\|");
   }
 
   @Test
