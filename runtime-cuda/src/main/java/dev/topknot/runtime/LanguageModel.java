@@ -100,8 +100,8 @@ public interface LanguageModel extends AutoCloseable {
    * Loads what {@link #save} saved. Of a file of parameters only, moments, step and state are zero;
    * state saved with another batch size is zero, too. Loss weights may differ.
    *
-   * @throws CheckpointException naming the first difference, if the file does not fit this model;
-   *     nothing has changed then
+   * @throws CheckpointException naming the first difference, if the file does not fit this model or
+   *     has the moments of another optimizer; nothing has changed then
    * @throws IOException if it cannot be read; if that was in the middle of it, some parameters are
    *     those of the file
    */

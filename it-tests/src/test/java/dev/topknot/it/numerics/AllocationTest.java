@@ -64,7 +64,10 @@ class AllocationTest {
 
   static Stream<Function<Device, MoE>> layers() {
     return Stream.of(
-        TopknotSpecs_TwoFiftySix::on, TopknotSpecs_Three::on, TopknotSpecs_SixtyFour::on);
+        TopknotSpecs_TwoFiftySix::on,
+        TopknotSpecs_Three::on,
+        TopknotSpecs_SixtyFour::on,
+        TopknotAdamFactoredTest_Lines::on);
   }
 
   @ParameterizedTest
@@ -108,6 +111,8 @@ class AllocationTest {
         case "TwoFiftySix" ->
             new Parts(TopknotSpecs_TwoFiftySix.TOKENS, TopknotSpecs_TwoFiftySix.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
+        case "Lines" ->
+            new Parts(TopknotAdamFactoredTest_Lines.TOKENS, TopknotAdamFactoredTest_Lines.WIDTH);
         default -> new Parts(TopknotSpecs_SixtyFour.TOKENS, TopknotSpecs_SixtyFour.WIDTH);
       };
     }
