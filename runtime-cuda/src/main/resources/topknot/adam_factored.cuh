@@ -1,4 +1,4 @@
-// Adam with a first moment of none and a factored second one ([S17] appendix D), with clipping by
+// Adam without a first moment and with a factored second one ([S17] appendix D), with clipping by
 // the global norm: of each matrix, running means of its squared gradients over each row, R, and over
 // each column, C. Then v^ = R C^T / mean(R), corrected for the updates it has seen, and
 // p -= rate g / (sqrt(v^) + epsilon). Where the mean is 0, as of an expert never used, so is v^.
@@ -22,13 +22,13 @@ constexpr int FACTORED_WARPS = ADAM_THREADS / 32;
 
 /** Matrices of one shape, neighbours in all arenas. Mirrored by runtime.cuda.MatrixTable. */
 struct Matrices {
-  long long tile, slice;           // numbers of the first
-  long long rowMeans, columnMeans; // where its means begin
-  long long rowSums, columnSums;   // where its sums begin: those of each tile across, or down
-  long long rows, columns;         // of each matrix
+  long long tile, slice;            // numbers of the first
+  long long rowMeans, columnMeans;  // where their means begin
+  long long rowSums, columnSums;    // where their sums begin: those of each tile across, or down
+  long long rows, columns;          // of each matrix
 };
 
-/** The last of all matrices whose number of the first is not above `at`. */
+/** The last entry whose FIRST is not above `at`. */
 template <long long Matrices::*FIRST>
 TOPKNOT_DEVICE const Matrices* matricesAt(const Matrices* all, long long entries, long long at) {
   long long low = 0, high = entries;
@@ -54,10 +54,10 @@ TOPKNOT_DEVICE long long tilesDown(const Matrices* of) {
 /** The tile of the block. */
 struct FactoredTile {
   const Matrices* of;
-  long long copy, slice;       // the matrix
-  long long down, across;      // which tile of it
-  long long row, column;       // where it begins
-  int rows, columns;           // how much of it there is
+  long long copy, slice;   // which matrix
+  long long down, across;  // which tile of it
+  long long row, column;   // where the tile begins
+  int rows, columns;       // its size
 };
 
 TOPKNOT_DEVICE FactoredTile factoredTile(const Matrices* all, long long entries) {
@@ -216,8 +216,7 @@ TOPKNOT_DEVICE void factoredStep(const Run* run, float* parameters, const float*
   for (int row = warp; row < tile.rows; row += FACTORED_WARPS) {
     float* p = parameters + first + row * of->columns;
     const float* g = gradients + first + row * of->columns;
-    const float inRow =
-        mean > 0 ? static_cast<float>(ofRows[tile.row + row] / mean) : 0.0f;
+    const float inRow = mean > 0 ? static_cast<float>(ofRows[tile.row + row] / mean) : 0.0f;
 #pragma unroll
     for (int i = 0; i < FACTORED_LANE; i++) {
       const int column = lane + 32 * i;
@@ -235,7 +234,8 @@ TOPKNOT_DEVICE void factoredStep(const Run* run, float* parameters, const float*
   prefix##_norm_sums(const Run* run, const float* gradients, const Matrices* matrices,           \
                      long long entries, const long long* slices, long long count,                \
                      double* rowSums, double* columnSums, double* squares) {                     \
-    factoredSums(run, gradients, matrices, entries, slices, count, rowSums, columnSums, squares); \
+    factoredSums(run, gradients, matrices, entries, slices, count, rowSums, columnSums,          \
+                 squares);                                                                       \
   }                                                                                              \
   TOPKNOT_KERNEL(ADAM_THREADS) prefix##_norm_total(Run* run, const double* squares) {            \
     adamNorm<S::TILES>(run, squares);                                                            \

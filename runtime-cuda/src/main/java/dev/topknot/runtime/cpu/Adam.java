@@ -150,7 +150,7 @@ public final class Adam {
       int count = live(chunk, at);
       if (count > 0) {
         gradients.read(entry.offset() + at, tiles[worker].g, 0, count);
-        sum += squares(tiles[worker].g, 0, count);
+        sum += squares(tiles[worker].g, count);
       }
       at += Math.abs(count);
     }
@@ -194,22 +194,20 @@ public final class Adam {
     return run.frozen(chunk.entry, copy) ? -left : Math.min(TILE, left);
   }
 
-  /** The sum of squares of so many floats. */
-  static double squares(float[] g, int from, int count) {
+  private static double squares(float[] g, int count) {
     // four sums: a single one would wait for each addition before the next
     double s0 = 0;
     double s1 = 0;
     double s2 = 0;
     double s3 = 0;
-    int i = from;
-    int end = from + count;
-    for (; i + 4 <= end; i += 4) {
+    int i = 0;
+    for (; i + 4 <= count; i += 4) {
       s0 += (double) g[i] * g[i];
       s1 += (double) g[i + 1] * g[i + 1];
       s2 += (double) g[i + 2] * g[i + 2];
       s3 += (double) g[i + 3] * g[i + 3];
     }
-    for (; i < end; i++) {
+    for (; i < count; i++) {
       s0 += (double) g[i] * g[i];
     }
     return (s0 + s1) + (s2 + s3);

@@ -21,6 +21,9 @@ public final class AdamFactored {
   private static final int TILE_ROWS = 256;
   private static final int TILE_COLUMNS = 512;
 
+  /** Rows whose squares are added up at a time. */
+  private static final int ROWS = 4;
+
   private final Workers workers;
   private final Tensor[] tensors;
   private final Tile[] tiles;
@@ -148,29 +151,71 @@ public final class AdamFactored {
     }
     float[] g = buffers[worker].g;
     double[] inColumn = buffers[worker].sums;
-    Arrays.fill(inColumn, 0, tile.columns, 0);
+    int columns = tile.columns;
+    Arrays.fill(inColumn, 0, columns, 0);
     int rowSum = tensor.rowSum(tile);
-    double sum = 0;
-    int together = tile.together(tensor);
-    for (int row = 0; row < tile.rows; row += together) {
-      int rows = Math.min(together, tile.rows - row);
-      gradients.read(tensor.offset(tile, row), g, 0, rows * tile.columns);
-      for (int i = 0; i < rows; i++) {
-        double inRow = Adam.squares(g, i * tile.columns, tile.columns);
-        addSquares(g, i * tile.columns, inColumn, tile.columns);
-        rowSums[rowSum + row + i] = inRow;
-        sum += inRow;
+    for (int row = 0; row < tile.rows; row += ROWS) {
+      int rows = Math.min(ROWS, tile.rows - row);
+      if (columns == tensor.columns()) {
+        gradients.read(tensor.offset(tile, row), g, 0, rows * columns);
+      } else {
+        for (int i = 0; i < rows; i++) {
+          gradients.read(tensor.offset(tile, row + i), g, i * columns, columns);
+        }
+      }
+      if (rows == ROWS) {
+        addSquares(g, columns, inColumn, rowSums, rowSum + row);
+      } else {
+        for (int i = 0; i < rows; i++) {
+          rowSums[rowSum + row + i] = addSquares(g, i * columns, columns, inColumn);
+        }
       }
     }
-    System.arraycopy(inColumn, 0, columnSums, tensor.columnSum(tile), tile.columns);
+    System.arraycopy(inColumn, 0, columnSums, tensor.columnSum(tile), columns);
+    double sum = 0;
+    for (int i = 0; i < columns; i++) {
+      sum += inColumn[i];
+    }
     tileSquares[task] = sum;
   }
 
-  private static void addSquares(float[] g, int from, double[] to, int count) {
-    for (int i = 0; i < count; i++) {
-      double value = g[from + i];
-      to[i] += value * value;
+  /** Four rows at a time: a sum by itself would wait for each addition before the next. */
+  private static void addSquares(
+      float[] g, int columns, double[] inColumn, double[] rowSums, int at) {
+    double r0 = 0;
+    double r1 = 0;
+    double r2 = 0;
+    double r3 = 0;
+    for (int i = 0; i < columns; i++) {
+      double g0 = g[i];
+      double g1 = g[columns + i];
+      double g2 = g[2 * columns + i];
+      double g3 = g[3 * columns + i];
+      g0 *= g0;
+      g1 *= g1;
+      g2 *= g2;
+      g3 *= g3;
+      r0 += g0;
+      r1 += g1;
+      r2 += g2;
+      r3 += g3;
+      inColumn[i] += (g0 + g1) + (g2 + g3);
     }
+    rowSums[at] = r0;
+    rowSums[at + 1] = r1;
+    rowSums[at + 2] = r2;
+    rowSums[at + 3] = r3;
+  }
+
+  /** One row, whose sum it returns. */
+  private static double addSquares(float[] g, int from, int columns, double[] inColumn) {
+    double sum = 0;
+    for (int i = 0; i < columns; i++) {
+      double square = (double) g[from + i] * g[from + i];
+      inColumn[i] += square;
+      sum += square;
+    }
+    return sum;
   }
 
   /** Moves the running means of one matrix, and takes the mean of those that are fewer. */
@@ -249,32 +294,39 @@ public final class AdamFactored {
     double mean = means[tile.tensor];
     rowMeans.read(tensor.rowMean + tile.row, own.r, 0, tile.rows);
     columnMeans.read(tensor.columnMean + tile.column, own.c, 0, tile.columns);
-    int together = tile.together(tensor);
+    // short rows lie together: as many as a buffer takes are one, and the column means repeat
+    int together = tile.columns == tensor.columns() ? TILE_COLUMNS / tile.columns : 1;
+    for (int i = 1; i < Math.min(together, tile.rows); i++) {
+      System.arraycopy(own.c, 0, own.c, i * tile.columns, tile.columns);
+    }
     for (int row = 0; row < tile.rows; row += together) {
       int rows = Math.min(together, tile.rows - row);
-      long from = tensor.offset(tile, row);
-      parameters.read(from, own.p, 0, rows * tile.columns);
-      gradients.read(from, own.g, 0, rows * tile.columns);
+      int count = rows * tile.columns;
       for (int i = 0; i < rows; i++) {
         float inRow = mean > 0 ? (float) (own.r[row + i] / mean) : 0;
-        step(own, i * tile.columns, inRow, tile.columns);
+        Arrays.fill(own.ratios, i * tile.columns, (i + 1) * tile.columns, inRow);
       }
-      parameters.write(from, own.p, 0, rows * tile.columns);
+      long from = tensor.offset(tile, row);
+      parameters.read(from, own.p, 0, count);
+      gradients.read(from, own.g, 0, count);
+      step(own, count);
+      parameters.write(from, own.p, 0, count);
     }
   }
 
-  private void step(Buffers own, int from, float inRow, int count) {
+  private void step(Buffers own, int count) {
     // locals, so that HotSpot need not assume that a store to an array changes a field
     float[] p = own.p;
     float[] g = own.g;
+    float[] ratios = own.ratios;
     float[] c = own.c;
     float clip = this.clip;
     float rate = this.rate;
     float rootScale = this.rootScale;
     float epsilon = this.epsilon;
     for (int i = 0; i < count; i++) {
-      float root = (float) Math.sqrt(inRow * c[i]) * rootScale;
-      p[from + i] -= rate * (clip * g[from + i]) / (root + epsilon);
+      float root = (float) Math.sqrt(ratios[i] * c[i]) * rootScale;
+      p[i] -= rate * (clip * g[i]) / (root + epsilon);
     }
   }
 
@@ -321,18 +373,14 @@ public final class AdamFactored {
   }
 
   /** Part of a matrix that one task walks. */
-  private record Tile(int tensor, long row, long column, int rows, int columns) {
-    /** How many of its rows are read at a time: several where they are short and lie together. */
-    int together(Tensor of) {
-      return columns == of.columns() ? TILE_COLUMNS / columns : 1;
-    }
-  }
+  private record Tile(int tensor, long row, long column, int rows, int columns) {}
 
   /** One worker's heap copies of a part of each arena. */
   private static final class Buffers {
     final float[] p = new float[TILE_COLUMNS];
-    final float[] g = new float[TILE_COLUMNS];
+    final float[] g = new float[ROWS * TILE_COLUMNS];
     final float[] r = new float[TILE_ROWS];
+    final float[] ratios = new float[TILE_COLUMNS]; // of row means to the mean
     final float[] c = new float[TILE_COLUMNS];
     final double[] sums = new double[TILE_COLUMNS];
   }
