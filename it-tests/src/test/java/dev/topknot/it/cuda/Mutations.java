@@ -59,6 +59,7 @@ class Mutations {
               "gate.cuh",
               List.of("GateKernelsTest", "TwinTest#aRecordedStepIsSaneAndHasTheSameBits")),
           Map.entry("gemm.cuh", List.of("DenseKernelsTest", "ExpertsKernelsTest")),
+          Map.entry("projected_lstm.cuh", List.of("LstmKernelsTest#projected")),
           Map.entry("operand.cuh", List.of("DenseKernelsTest")),
           Map.entry("perceptron.cuh", List.of("ExpertsKernelsTest")),
           Map.entry("rows.cuh", List.of("ModelKernelsTest#adam", "GateKernelsTest")),

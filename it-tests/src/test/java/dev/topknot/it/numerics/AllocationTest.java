@@ -53,6 +53,10 @@ class AllocationTest {
     @Residual
     Layer below();
 
+    /** Products of 128 by 640, and of 160 by 128. */
+    @Lstm(units = 160, projection = 128)
+    Layer projected();
+
     /** Products of 128 by 512. */
     @Dense(units = 512, activation = ActivationFunction.RELU)
     Layer wide();

@@ -18,6 +18,7 @@ import dev.topknot.runtime.cpu.Ints;
 import dev.topknot.runtime.cpu.Lstm;
 import dev.topknot.runtime.cpu.Noise;
 import dev.topknot.runtime.cpu.Pointwise;
+import dev.topknot.runtime.cpu.ProjectedLstm;
 import dev.topknot.runtime.cpu.SoftmaxLoss;
 import dev.topknot.runtime.cpu.SwigluFeedForward;
 import java.util.Arrays;
@@ -110,6 +111,72 @@ class ModelOpsTest {
         Close.check("carried h", h0Op, reference.h(valid));
         Close.check("carried c", c0Op, reference.c(valid));
         once = sameBits(once, h, dx, dWx, dWh, dBias);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, 8, 8, 1",
+    "7, 1, 5, 8, 40, 33",
+    "3, 11, 33, 40, 40, 8",
+    "3, 11, 20, 8, 65, 64",
+    "1, 33, 33, 33, 130, 70",
+    "11, 3, 32, 33, 512, 128",
+    "4, 5, 2, 8, 8, 5"
+  })
+  void projectedLstm(int batch, int timesteps, int valid, int inputs, int units, int projection) {
+    int tokens = batch * timesteps;
+    Draw draw = new Draw(units);
+    Matrix x = draw.normal(tokens, inputs, 1).rounded();
+    Matrix dh = draw.normal(tokens, projection, 1).rounded();
+    Matrix h0 = draw.normal(batch, projection, 1).rounded();
+    Matrix c0 = draw.normal(batch, units, 1).rounded();
+    dev.topknot.it.reference.Lstm lstm =
+        new dev.topknot.it.reference.Lstm(
+            draw.weights(4 * units, inputs).rounded(),
+            draw.weights(4 * units, projection).rounded(),
+            draw.normal(1, 4 * units, 1).rounded(),
+            draw.weights(projection, units).rounded());
+    dev.topknot.it.reference.Lstm.Forward reference = lstm.forward(x, h0, c0);
+    Gradients gradients = reference.backward(dh.resized(valid).resized(tokens));
+    float[] once = null;
+    for (int threads : THREADS) {
+      try (OpRig rig = new OpRig(threads, tokens, valid)) {
+        ProjectedLstm op =
+            new ProjectedLstm(rig.context, "", batch, timesteps, inputs, units, projection);
+        dev.topknot.runtime.cpu.Matrix xOp = rig.rows(x);
+        dev.topknot.runtime.cpu.Matrix wx = rig.buffers.floats(lstm.inputWeights());
+        dev.topknot.runtime.cpu.Matrix wh = rig.buffers.floats(lstm.recurrentWeights());
+        dev.topknot.runtime.cpu.Matrix wr = rig.buffers.floats(lstm.projection());
+        dev.topknot.runtime.cpu.Matrix bias = rig.buffers.floats(lstm.bias());
+        dev.topknot.runtime.cpu.Matrix h0Op = rig.buffers.floats(h0);
+        dev.topknot.runtime.cpu.Matrix c0Op = rig.buffers.floats(c0);
+        dev.topknot.runtime.cpu.Matrix gates = rig.rows(4 * units);
+        dev.topknot.runtime.cpu.Matrix cells = rig.rows(units);
+        dev.topknot.runtime.cpu.Matrix out = rig.rows(units);
+        dev.topknot.runtime.cpu.Matrix h = rig.rows(projection);
+        op.forward(rig.run, xOp, wx, wh, wr, bias, h0Op, c0Op, gates, cells, out, h);
+        Close.check("h", h, valid, reference.y().resized(valid));
+
+        dev.topknot.runtime.cpu.Matrix dhOp = rig.rows(dh);
+        dev.topknot.runtime.cpu.Matrix dx = rig.rows(inputs);
+        dev.topknot.runtime.cpu.Matrix dWx = rig.buffers.floats(4 * units, inputs);
+        dev.topknot.runtime.cpu.Matrix dWh = rig.buffers.floats(4 * units, projection);
+        dev.topknot.runtime.cpu.Matrix dWr = rig.buffers.floats(projection, units);
+        dev.topknot.runtime.cpu.Matrix dBias = rig.buffers.floats(1, 4 * units);
+        op.backward(
+            rig.run, xOp, wx, wh, wr, h0Op, c0Op, gates, cells, out, h, dhOp, dx, dWx, dWh, dWr,
+            dBias);
+        Close.check("dx", dx, valid, gradients.x().resized(valid));
+        Close.check("dInputWeights", dWx, gradients.get("inputWeights"));
+        Close.check("dRecurrentWeights", dWh, gradients.get("recurrentWeights"));
+        Close.check("dProjection", dWr, gradients.get("projection"));
+        Close.check("dBias", dBias, gradients.get("bias"));
+        op.commit(rig.run, cells, h, h0Op, c0Op);
+        Close.check("carried h", h0Op, reference.h(valid));
+        Close.check("carried c", c0Op, reference.c(valid));
+        once = sameBits(once, h, dx, dWx, dWh, dWr, dBias);
       }
     }
   }

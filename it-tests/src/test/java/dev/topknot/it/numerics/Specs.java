@@ -189,7 +189,7 @@ final class Specs {
     @Residual
     MoE twin();
 
-    @Lstm(units = 9)
+    @Lstm(units = 9, projection = 7)
     Layer above();
 
     @Softmax(vocabulary = 50)
@@ -225,7 +225,7 @@ final class Specs {
     @Residual
     MoE twin();
 
-    @Lstm(units = 9)
+    @Lstm(units = 9, projection = 7)
     Layer above();
 
     @Softmax(vocabulary = 50)

@@ -47,6 +47,7 @@ public final class Rules {
           OrderRules::oneVocabulary,
           ShapeRules::widthsMeet,
           ShapeRules::residualWidths,
+          ShapeRules::projectionNarrows,
           ShapeRules::tokensOfTheModel,
           ModifierRules::residualOnEmbedding,
           ModifierRules::notOnSoftmax,

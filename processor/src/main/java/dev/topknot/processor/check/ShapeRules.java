@@ -5,6 +5,7 @@ import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.model.Declaration;
 import dev.topknot.processor.model.Declaration.Method;
+import dev.topknot.processor.model.Mark;
 import dev.topknot.processor.model.Site;
 import java.util.List;
 import java.util.OptionalInt;
@@ -49,6 +50,26 @@ final class ShapeRules {
                         layer.name(),
                         layer.in().getAsInt(),
                         layer.out().getAsInt()));
+      }
+    }
+  }
+
+  static void projectionNarrows(Declaration declaration, Findings findings) {
+    for (LayerView layer : LayerView.in(declaration)) {
+      for (Mark mark : LayerView.annotations(layer.method())) {
+        OptionalInt units = mark.integer("units");
+        OptionalInt projection = mark.writtenInteger("projection");
+        if (units.isPresent()
+            && projection.isPresent()
+            && Sizes.valid(units.getAsInt())
+            && Sizes.valid(projection.getAsInt())
+            && projection.getAsInt() >= units.getAsInt()) {
+          findings.add(
+              Problem.PROJECTION_NOT_NARROWER,
+              mark.site("projection"),
+              projection.getAsInt(),
+              units.getAsInt());
+        }
       }
     }
   }

@@ -223,6 +223,11 @@ public enum Problem {
       "layer type that was not compiled",
       "{layer} returns {type}, which comes from another compilation without {entry}; compile it"
           + " there with the Topknot processor"),
+  PROJECTION_NOT_NARROWER(
+      "TK057",
+      "projection not below units",
+      "projection = {projection} is not below units = {units}: a projection makes the output"
+          + " narrower than the cells; use projection < {units}, or leave it out"),
 
   // Methods of an annotated type.
   UNANNOTATED_METHOD(

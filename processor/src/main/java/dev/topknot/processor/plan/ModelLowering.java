@@ -127,7 +127,7 @@ final class ModelLowering {
       MoELowering.Ends ends,
       LayerBuilder b) {
     int units = lstm.units();
-    LstmOp op = new LstmOp(name, batch, timesteps, inputs, units, tile);
+    int outputs = lstm.outputs();
     LstmOp.Weights weights =
         new LstmOp.Weights(
             b.parameter(
@@ -143,14 +143,34 @@ final class ModelLowering {
             b.parameter(
                 "recurrentWeights",
                 parameters.slot(
-                    name, "weight_hh", 1, 4L * units, units, Parameter.Init.RECURRENT, number)),
+                    name, "weight_hh", 1, 4L * units, outputs, Parameter.Init.RECURRENT, number)),
             b.parameter(
                 "bias",
                 parameters.slot(name, "bias", 1, 1, 4L * units, Parameter.Init.LSTM_BIAS, number)));
-    LstmOp.State state = new LstmOp.State(b.state("h0", batch, units), b.state("c0", batch, units));
+    LstmOp.State state =
+        new LstmOp.State(b.state("h0", batch, outputs), b.state("c0", batch, units));
     LstmOp.Kept kept =
         new LstmOp.Kept(
             b.work("gates", tokens, 4L * units), b.work("cells", tokens, units), ends.y());
+    if (lstm.projection().isPresent()) {
+      Buffer projection =
+          b.parameter(
+              "projectionWeights",
+              parameters.slot(
+                  name, "weight_hr", 1, outputs, units, Parameter.Init.RECURRENT, number));
+      Buffer cellOutputs = b.work("cellOutputs", tokens, units);
+      ProjectedLstmOp op =
+          new ProjectedLstmOp(name, batch, timesteps, inputs, units, outputs, tile);
+      b.forward(op.forward(weights, projection, ends.x(), state, kept, cellOutputs));
+      if (training()) {
+        b.backward(
+            op.backward(
+                weights, projection, ends.x(), state, kept, cellOutputs, ends.dy(), ends.dx()));
+      }
+      b.commit(op.commit(state, kept));
+      return;
+    }
+    LstmOp op = new LstmOp(name, batch, timesteps, inputs, units, tile);
     b.forward(op.forward(weights, ends.x(), state, kept));
     if (training()) {
       b.backward(op.backward(weights, ends.x(), state, kept, ends.dy(), ends.dx()));
@@ -218,8 +238,11 @@ final class ModelLowering {
     String title;
     if (kind instanceof LayerKind.Embedding embedding) {
       title = "embedding of %d tokens, width %d".formatted(embedding.vocabulary(), width);
-    } else if (kind instanceof LayerKind.Lstm) {
-      title = "LSTM, %d to %d".formatted(inputs, width);
+    } else if (kind instanceof LayerKind.Lstm lstm) {
+      title =
+          lstm.projection().isPresent()
+              ? "LSTM, %d to %d, projected to %d".formatted(inputs, lstm.units(), width)
+              : "LSTM, %d to %d".formatted(inputs, width);
     } else if (kind instanceof LayerKind.Dense dense) {
       title = "dense, %d to %d%s".formatted(inputs, width, function(dense.activation(), ", "));
     } else if (kind instanceof LayerKind.Experts experts) {

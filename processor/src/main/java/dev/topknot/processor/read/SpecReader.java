@@ -79,7 +79,8 @@ public final class SpecReader {
         switch (mark.name()) {
           case "Embedding" ->
               new LayerKind.Embedding(integer(mark, "vocabulary"), integer(mark, "width"));
-          case "Lstm" -> new LayerKind.Lstm(integer(mark, "units"));
+          case "Lstm" ->
+              new LayerKind.Lstm(integer(mark, "units"), mark.writtenInteger("projection"));
           case "Dense" ->
               new LayerKind.Dense(
                   integer(mark, "units"),
