@@ -48,6 +48,7 @@ public final class Rules {
           ShapeRules::widthsMeet,
           ShapeRules::residualWidths,
           ShapeRules::projectionNarrows,
+          ShapeRules::fewerSamplesThanTokens,
           ShapeRules::tokensOfTheModel,
           ModifierRules::residualOnEmbedding,
           ModifierRules::notOnSoftmax,

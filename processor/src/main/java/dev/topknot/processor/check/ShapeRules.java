@@ -74,6 +74,26 @@ final class ShapeRules {
     }
   }
 
+  static void fewerSamplesThanTokens(Declaration declaration, Findings findings) {
+    for (LayerView layer : LayerView.in(declaration)) {
+      for (Mark mark : LayerView.annotations(layer.method())) {
+        OptionalInt vocabulary = mark.integer("vocabulary");
+        OptionalInt samples = mark.writtenInteger("samples");
+        if (vocabulary.isPresent()
+            && samples.isPresent()
+            && Sizes.valid(vocabulary.getAsInt())
+            && Sizes.valid(samples.getAsInt())
+            && samples.getAsInt() >= vocabulary.getAsInt()) {
+          findings.add(
+              Problem.SAMPLES_NOT_FEWER,
+              mark.site("samples"),
+              samples.getAsInt(),
+              vocabulary.getAsInt());
+        }
+      }
+    }
+  }
+
   static void tokensOfTheModel(Declaration declaration, Findings findings) {
     OptionalLong tokens = Sizes.tokens(declaration);
     for (LayerView layer : LayerView.in(declaration)) {

@@ -30,7 +30,7 @@ final class SizeRules {
           "Embedding", List.of("vocabulary", "width"),
           "Lstm", List.of("units", "projection"),
           "Dense", List.of("units"),
-          "Softmax", List.of("vocabulary"));
+          "Softmax", List.of("vocabulary", "samples"));
 
   private SizeRules() {}
 

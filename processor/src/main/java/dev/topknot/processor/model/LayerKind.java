@@ -27,6 +27,11 @@ public sealed interface LayerKind {
   /** A Mixture-of-Experts layer. */
   record Experts(MoE moe) implements LayerKind {}
 
-  /** The distribution over the next token. */
-  record Softmax(int vocabulary) implements LayerKind {}
+  /** The distribution over the next token; training may take it over samples only. */
+  record Softmax(int vocabulary, OptionalInt samples) implements LayerKind {
+    /** All of it in training too. */
+    public Softmax(int vocabulary) {
+      this(vocabulary, OptionalInt.empty());
+    }
+  }
 }

@@ -215,6 +215,10 @@ final class ModelLowering {
     Buffer bias =
         b.parameter(
             "bias", parameters.slot(name, "bias", 1, 1, vocabulary, Parameter.Init.ZERO, number));
+    if (training() && softmax.samples().isPresent()) {
+      sampledSoftmax(name, softmax, number, in, weight, bias, b);
+      return;
+    }
     Buffer logits = b.work("logits", tokens, vocabulary);
     SoftmaxLossOp op = new SoftmaxLossOp(name, tokens, in.width(), vocabulary, tile);
     if (program == Program.GENERATE) {
@@ -230,6 +234,36 @@ final class ModelLowering {
       Buffer dx = b.local("dx", in.dy());
       b.backward(op.backward(x, weight, bias, logits, targets, dx));
     }
+  }
+
+  private void sampledSoftmax(
+      String name,
+      LayerKind.Softmax softmax,
+      int number,
+      Flow in,
+      Buffer weight,
+      Buffer bias,
+      LayerBuilder b) {
+    SampledSoftmaxLossOp op =
+        new SampledSoftmaxLossOp(
+            name,
+            tokens,
+            in.width(),
+            softmax.vocabulary(),
+            softmax.samples().orElseThrow(),
+            number,
+            tile);
+    Buffer targets = b.local("targets", new Buffer("targets", Region.CALL, 1, tokens, true));
+    SampledSoftmaxLossOp.Kept kept =
+        new SampledSoftmaxLossOp.Kept(
+            b.integers("classes", op.classes()),
+            b.integers("classCount", 1),
+            b.work("rows", op.classes(), in.width()),
+            b.work("logits", tokens, op.classes()));
+    Buffer losses = b.work("losses", 1, tokens);
+    b.forward(op.forward(in.y(), weight, bias, targets, kept, losses));
+    b.output(losses);
+    b.backward(op.backward(in.y(), weight, bias, kept, b.local("dx", in.dy())));
   }
 
   private static String title(ModelSpec.Layer layer, int inputs) {
@@ -248,7 +282,13 @@ final class ModelLowering {
     } else if (kind instanceof LayerKind.Experts experts) {
       title = MoELowering.title(experts.moe(), inputs);
     } else {
-      title = "softmax over %d tokens".formatted(((LayerKind.Softmax) kind).vocabulary());
+      LayerKind.Softmax softmax = (LayerKind.Softmax) kind;
+      title =
+          "softmax over %d tokens".formatted(softmax.vocabulary())
+              + (softmax.samples().isPresent()
+                  ? ", in training over the target and %d samples"
+                      .formatted(softmax.samples().getAsInt())
+                  : "");
     }
     Modifiers modifiers = layer.modifiers();
     return title

@@ -85,7 +85,8 @@ public final class SpecReader {
               new LayerKind.Dense(
                   integer(mark, "units"),
                   mark.constant("activation", ActivationFunction.class).orElseThrow());
-          case "Softmax" -> new LayerKind.Softmax(integer(mark, "vocabulary"));
+          case "Softmax" ->
+              new LayerKind.Softmax(integer(mark, "vocabulary"), mark.writtenInteger("samples"));
           default -> null;
         };
     return Optional.ofNullable(kind);
