@@ -105,7 +105,12 @@ class FuzzTest {
               "@Lstm(units = " + any(INTEGERS) + attribute(30, "projection", any(INTEGERS)) + ")");
       case 2 -> text.append("@Dense(units = 16" + attribute(30, "activation", function()) + ")");
       case 3 -> text.append(moe());
-      case 4 -> text.append("@Softmax(vocabulary = " + any(INTEGERS) + ")");
+      case 4 ->
+          text.append(
+              "@Softmax(vocabulary = "
+                  + any(INTEGERS)
+                  + attribute(30, "samples", any(INTEGERS))
+                  + ")");
       default -> {}
     }
     text.append(chance(20) ? " @Activation(" + function() + ")" : "");

@@ -137,6 +137,9 @@ class PositionsTest {
         "  @Lstm(units = 16) Layer a(); /*TK042*/ @Embedding(vocabulary = 100, width = 16) Layer"
             + " b();",
         "  /*TK044*/ @Softmax(vocabulary = 100) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = /*TK058*/ 100) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = /*TK014*/ 0) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = 99) Layer early();",
         "  /*TK044*/ @Softmax(vocabulary = 100) /*TK049*/ @Residual /*TK049*/"
             + " @Activation(ActivationFunction.TANH) Layer early();"
       })

@@ -23,7 +23,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.function.Function;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -66,6 +65,22 @@ class AllocationTest {
     Layer next();
   }
 
+  /** Candidates of a softmax. */
+  @MoEModel(batch = 16, timesteps = 8)
+  interface Sampled extends LanguageModel {
+    /** Words to vectors. */
+    @Embedding(vocabulary = 3000, width = 128)
+    Layer words();
+
+    /** Products of 128 by 300 classes or more. */
+    @Softmax(vocabulary = 3000, samples = 700)
+    Layer next();
+  }
+
+  static Stream<Function<Device, LanguageModel>> models() {
+    return Stream.of(TopknotAllocationTest_Recurrent::on, TopknotAllocationTest_Sampled::on);
+  }
+
   static Stream<Function<Device, MoE>> layers() {
     return Stream.of(
         TopknotSpecs_TwoFiftySix::on, TopknotSpecs_Three::on, TopknotSpecs_SixtyFour::on);
@@ -95,9 +110,10 @@ class AllocationTest {
     }
   }
 
-  @Test
-  void aStepOfAModel() {
-    try (LanguageModel model = TopknotAllocationTest_Recurrent.on(Device.cpu(2))) {
+  @ParameterizedTest
+  @MethodSource("models")
+  void aStepOfAModel(Function<Device, LanguageModel> open) {
+    try (LanguageModel model = open.apply(Device.cpu(2))) {
       int tokens = model.batch() * model.timesteps();
       Batch batch = Batch.full(new int[tokens], new int[tokens]);
       assertThat(bytesOfACall(BYTES_OF_A_STEP, () -> model.train(batch, UPDATE)))
