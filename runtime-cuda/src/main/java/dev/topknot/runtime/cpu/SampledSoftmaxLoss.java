@@ -6,9 +6,9 @@ import java.util.Arrays;
  * The softmax over each token's target and some candidates, in place of the full one in training,
  * and its negative log-likelihood (natural logarithm). Candidates are drawn for the whole batch,
  * {@link LogUniform} and with replacement, m of them; a logit is x · W_id + bias_id − ln(m ·
- * P(id)), the target's too, so that in the mean the sum of exponentials is that of the full
- * softmax. A candidate that is the token's own target does not count; one drawn several times
- * counts as often.
+ * P(id)), the target's too, so that what is learned are the logits of the full softmax (Jean et
+ * al., "On Using Very Large Target Vocabulary for Neural Machine Translation", ACL 2015). A
+ * candidate that is the token's own target does not count; one drawn several times counts as often.
  *
  * <p>The different ids among candidates and targets are the classes of the batch, in the order in
  * which they come. Every class has one row of W and one column of logits, an id that was drawn c
