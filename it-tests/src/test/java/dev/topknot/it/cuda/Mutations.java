@@ -59,10 +59,10 @@ class Mutations {
               "gate.cuh",
               List.of("GateKernelsTest", "TwinTest#aRecordedStepIsSaneAndHasTheSameBits")),
           Map.entry("gemm.cuh", List.of("DenseKernelsTest", "ExpertsKernelsTest")),
-          Map.entry("projected_lstm.cuh", List.of("LstmKernelsTest#projected")),
           Map.entry("operand.cuh", List.of("DenseKernelsTest")),
           Map.entry("perceptron.cuh", List.of("ExpertsKernelsTest")),
           Map.entry("rows.cuh", List.of("ModelKernelsTest#adam", "GateKernelsTest")),
+          Map.entry("sampled_softmax_loss.cuh", List.of("SampledSoftmaxKernelsTest")),
           Map.entry("selection.cuh", List.of("GateKernelsTest")),
           Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")));
 
