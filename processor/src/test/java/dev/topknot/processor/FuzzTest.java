@@ -100,10 +100,17 @@ class FuzzTest {
     switch (kind) {
       case 0 ->
           text.append("@Embedding(vocabulary = %s, width = %s)".formatted(any(INTEGERS), "16"));
-      case 1 -> text.append("@Lstm(units = " + any(INTEGERS) + ")");
+      case 1 ->
+          text.append(
+              "@Lstm(units = " + any(INTEGERS) + attribute(30, "projection", any(INTEGERS)) + ")");
       case 2 -> text.append("@Dense(units = 16" + attribute(30, "activation", function()) + ")");
       case 3 -> text.append(moe());
-      case 4 -> text.append("@Softmax(vocabulary = " + any(INTEGERS) + ")");
+      case 4 ->
+          text.append(
+              "@Softmax(vocabulary = "
+                  + any(INTEGERS)
+                  + attribute(30, "samples", any(INTEGERS))
+                  + ")");
       default -> {}
     }
     text.append(chance(20) ? " @Activation(" + function() + ")" : "");

@@ -91,6 +91,10 @@ class PositionsTest {
       strings = {
         "  @Lstm(units = /*TK014*/ 0) Layer below();",
         "  @Dense(units = /*TK015*/ 20_000_000) Layer below();",
+        "  @Lstm(units = 32, projection = 16) @Residual Layer below();",
+        "  @Lstm(units = 32, projection = /*TK014*/ 0) Layer below();",
+        "  @Lstm(units = 16, projection = /*TK057*/ 16) Layer below();",
+        "  @Lstm(units = 16, projection = 8) /*TK047*/ @Residual Layer below();",
         "  @Lstm(units = 16) @Dropout(/*TK051*/ -0.1) Layer below();",
         "  @Lstm(units = 16) @Dropout(/*TK051*/ 0.99999999999) Layer below();",
         "  @Lstm(units = 16) @Dropout(Double /*TK051*/.NaN) Layer below();",
@@ -133,6 +137,9 @@ class PositionsTest {
         "  @Lstm(units = 16) Layer a(); /*TK042*/ @Embedding(vocabulary = 100, width = 16) Layer"
             + " b();",
         "  /*TK044*/ @Softmax(vocabulary = 100) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = /*TK058*/ 100) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = /*TK014*/ 0) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = 99) Layer early();",
         "  /*TK044*/ @Softmax(vocabulary = 100) /*TK049*/ @Residual /*TK049*/"
             + " @Activation(ActivationFunction.TANH) Layer early();"
       })

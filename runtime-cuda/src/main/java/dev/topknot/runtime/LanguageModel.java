@@ -41,7 +41,8 @@ public interface LanguageModel extends AutoCloseable {
    * the last update. Each draws noise of its own. In a model compiled without an optimizer the
    * gradient is that of the latest batch, and each batch counts as a step.
    *
-   * @return mean loss of the valid tokens, natural logarithm, balancing losses not included
+   * @return mean loss of the valid tokens, natural logarithm, balancing losses not included; where
+   *     training samples the softmax, the estimate that {@link Step#loss} says
    * @throws IllegalArgumentException naming expected and actual, if the batch does not fit
    * @throws NonFiniteException if the loss is not finite; nothing has changed then
    */

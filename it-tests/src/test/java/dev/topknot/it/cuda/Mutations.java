@@ -63,6 +63,7 @@ class Mutations {
           Map.entry("operand.cuh", List.of("DenseKernelsTest")),
           Map.entry("perceptron.cuh", List.of("ExpertsKernelsTest")),
           Map.entry("rows.cuh", List.of("ModelKernelsTest#adam", "GateKernelsTest")),
+          Map.entry("sampled_softmax_loss.cuh", List.of("SampledSoftmaxKernelsTest")),
           Map.entry("selection.cuh", List.of("GateKernelsTest")),
           Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")));
 

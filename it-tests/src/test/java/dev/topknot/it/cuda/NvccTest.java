@@ -55,6 +55,13 @@ class NvccTest {
         @Dense(units = 3, activation = TANH) @Dropout(0.5) Layer dense();
         @Softmax(vocabulary = 2) Layer next();
       }
+
+      @MoEModel(batch = 33, timesteps = 2)
+      interface Sampled extends LanguageModel {
+        @Embedding(vocabulary = 3001, width = 129) Layer words();
+        @Lstm(units = 131, projection = 65) Layer lstm();
+        @Softmax(vocabulary = 3001, samples = 100) Layer next();
+      }
       """;
 
   private static final String LARGE =

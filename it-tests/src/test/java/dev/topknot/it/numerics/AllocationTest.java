@@ -23,7 +23,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.function.Function;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -53,6 +52,10 @@ class AllocationTest {
     @Residual
     Layer below();
 
+    /** Products of 128 by 640, and of 160 by 128. */
+    @Lstm(units = 160, projection = 128)
+    Layer projected();
+
     /** Products of 128 by 512. */
     @Dense(units = 512, activation = ActivationFunction.RELU)
     Layer wide();
@@ -60,6 +63,22 @@ class AllocationTest {
     /** Products of 512 by 300. */
     @Softmax(vocabulary = 300)
     Layer next();
+  }
+
+  /** Candidates of a softmax. */
+  @MoEModel(batch = 16, timesteps = 8)
+  interface Sampled extends LanguageModel {
+    /** Words to vectors. */
+    @Embedding(vocabulary = 3000, width = 128)
+    Layer words();
+
+    /** Products of 128 by 300 classes or more. */
+    @Softmax(vocabulary = 3000, samples = 700)
+    Layer next();
+  }
+
+  static Stream<Function<Device, LanguageModel>> models() {
+    return Stream.of(TopknotAllocationTest_Recurrent::on, TopknotAllocationTest_Sampled::on);
   }
 
   static Stream<Function<Device, MoE>> layers() {
@@ -94,9 +113,10 @@ class AllocationTest {
     }
   }
 
-  @Test
-  void aStepOfAModel() {
-    try (LanguageModel model = TopknotAllocationTest_Recurrent.on(Device.cpu(2))) {
+  @ParameterizedTest
+  @MethodSource("models")
+  void aStepOfAModel(Function<Device, LanguageModel> open) {
+    try (LanguageModel model = open.apply(Device.cpu(2))) {
       int tokens = model.batch() * model.timesteps();
       Batch batch = Batch.full(new int[tokens], new int[tokens]);
       assertThat(bytesOfACall(BYTES_OF_A_STEP, () -> model.train(batch, UPDATE)))

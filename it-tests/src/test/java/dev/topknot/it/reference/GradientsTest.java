@@ -236,6 +236,28 @@ class GradientsTest {
     checkPass(draw.normal(4, 6, 1), output, Map.of(), () -> modifiers.forward(input, output, keep));
   }
 
+  /** Ids drawn twice, ids that are targets, targets that were not drawn. */
+  @Test
+  void sampledSoftmaxLoss() {
+    Draw draw = new Draw(16);
+    Matrix x = draw.normal(5, 4, 1);
+    Matrix weights = draw.normal(9, 4, 1);
+    Matrix bias = draw.normal(1, 9, 1);
+    int[] targets = {3, 0, 3, 8, 1};
+    SampledSoftmaxLoss softmax =
+        new SampledSoftmaxLoss(
+            weights,
+            bias,
+            List.of(0, 3, 3, 5, 1, 0, 2),
+            id -> 7 * Math.log((id + 2.0) / (id + 1)) / Math.log(10),
+            Products.EXACT);
+    DoubleSupplier loss = () -> softmax.forward(x, targets).meanLoss();
+    Gradients gradients = softmax.forward(x, targets).backward();
+    FiniteDifferences.check("x", x, gradients.x(), loss);
+    FiniteDifferences.check("weights", weights, gradients.get("weights"), loss);
+    FiniteDifferences.check("bias", bias, gradients.get("bias"), loss);
+  }
+
   @Test
   void softmaxLoss() {
     Draw draw = new Draw(19);

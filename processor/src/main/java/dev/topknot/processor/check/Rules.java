@@ -46,6 +46,8 @@ public final class Rules {
           OrderRules::oneVocabulary,
           ShapeRules::widthsMeet,
           ShapeRules::residualWidths,
+          ShapeRules::projectionNarrows,
+          ShapeRules::fewerSamplesThanTokens,
           ShapeRules::tokensOfTheModel,
           ModifierRules::residualOnEmbedding,
           ModifierRules::notOnSoftmax,

@@ -28,9 +28,9 @@ final class SizeRules {
           "MoEModel", List.of("batch", "timesteps"),
           "MoELayer", List.of("experts", "width", "tokens"),
           "Embedding", List.of("vocabulary", "width"),
-          "Lstm", List.of("units"),
+          "Lstm", List.of("units", "projection"),
           "Dense", List.of("units"),
-          "Softmax", List.of("vocabulary"));
+          "Softmax", List.of("vocabulary", "samples"));
 
   private SizeRules() {}
 
@@ -145,7 +145,14 @@ final class SizeRules {
           case "Embedding" ->
               product.floats("vocabulary x width", vocabulary, size(mark.integer("width")));
           case "Lstm" -> {
-            product.floats("4 x units x (width + units)", 4, units, in + units);
+            OptionalInt projection = mark.writtenInteger("projection");
+            long out = projection.isPresent() ? size(projection) : units;
+            product.floats(
+                "4 x units x (width + %s)"
+                    .formatted(projection.isPresent() ? "projection" : "units"),
+                4,
+                units,
+                in + out);
             product.floats("tokens x 4 x units", t, 4, units);
           }
           case "Dense" -> product.floats("units x width", units, in);

@@ -220,6 +220,17 @@ public enum Problem {
       "layer type that was not compiled",
       "{layer} returns {type}, which comes from another compilation without {entry}; compile it"
           + " there with the Topknot processor"),
+  PROJECTION_NOT_NARROWER(
+      "TK057",
+      "projection not below units",
+      "projection = {projection} is not below units = {units}: a projection makes the output"
+          + " narrower than the cells; use projection < {units}, or leave it out"),
+  SAMPLES_NOT_FEWER(
+      "TK058",
+      "samples not below vocabulary",
+      "samples = {samples} is not below vocabulary = {vocabulary}: a sample as large as the"
+          + " vocabulary costs more than all of it; use samples < {vocabulary}, or leave it out for"
+          + " the full softmax"),
 
   // Methods of an annotated type.
   UNANNOTATED_METHOD(

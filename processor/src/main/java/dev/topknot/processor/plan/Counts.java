@@ -36,7 +36,7 @@ public record Counts(long parameters, long opsPerTimestep) {
     if (kind instanceof LayerKind.Embedding embedding) {
       return embedding.width();
     } else if (kind instanceof LayerKind.Lstm lstm) {
-      return lstm.units();
+      return lstm.outputs();
     } else if (kind instanceof LayerKind.Dense dense) {
       return dense.units();
     }
@@ -45,7 +45,9 @@ public record Counts(long parameters, long opsPerTimestep) {
 
   private static Counts of(LayerKind kind, int inputs) {
     if (kind instanceof LayerKind.Lstm lstm) {
-      return dense(Math.multiplyExact((long) inputs + lstm.units(), 4L * lstm.units()));
+      long gates = Math.multiplyExact((long) inputs + lstm.outputs(), 4L * lstm.units());
+      long projection = lstm.projection().isPresent() ? (long) lstm.units() * lstm.outputs() : 0;
+      return dense(Math.addExact(gates, projection));
     } else if (kind instanceof LayerKind.Dense dense) {
       return dense((long) inputs * dense.units());
     } else if (kind instanceof LayerKind.Experts experts) {

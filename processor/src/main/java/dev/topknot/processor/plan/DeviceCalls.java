@@ -17,11 +17,18 @@ public final class DeviceCalls {
     List<Call> calls = new ArrayList<>();
     for (Call call : layer.forward()) {
       calls.add(call);
-      if (call.op() instanceof SoftmaxLossOp op && call.method().equals("forward")) {
-        calls.add(new LossOp(op.layer(), op.tokens()).forward(call.result()));
+      if (losesTokens(call)) {
+        Buffer losses = call.result();
+        calls.add(new LossOp(call.op().layer(), Math.toIntExact(losses.size())).forward(losses));
       }
     }
     return calls;
+  }
+
+  /** Whether a call leaves the loss of each token. */
+  private static boolean losesTokens(Call call) {
+    return call.method().equals("forward")
+        && (call.op() instanceof SoftmaxLossOp || call.op() instanceof SampledSoftmaxLossOp);
   }
 
   /** The norm of the gradients; none without an optimizer. */

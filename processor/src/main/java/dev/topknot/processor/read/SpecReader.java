@@ -79,12 +79,14 @@ public final class SpecReader {
         switch (mark.name()) {
           case "Embedding" ->
               new LayerKind.Embedding(integer(mark, "vocabulary"), integer(mark, "width"));
-          case "Lstm" -> new LayerKind.Lstm(integer(mark, "units"));
+          case "Lstm" ->
+              new LayerKind.Lstm(integer(mark, "units"), mark.writtenInteger("projection"));
           case "Dense" ->
               new LayerKind.Dense(
                   integer(mark, "units"),
                   mark.constant("activation", ActivationFunction.class).orElseThrow());
-          case "Softmax" -> new LayerKind.Softmax(integer(mark, "vocabulary"));
+          case "Softmax" ->
+              new LayerKind.Softmax(integer(mark, "vocabulary"), mark.writtenInteger("samples"));
           default -> null;
         };
     return Optional.ofNullable(kind);

@@ -8,6 +8,8 @@ import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.ModelSpec;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -46,6 +48,16 @@ class CountsTest {
     // The paper rounds some figures to one decimal and cuts others.
     assertThat(ops / 1e6).isCloseTo(paperOps, within(0.06));
     assertThat(parameters / 1e6).isCloseTo(paperParameters, within(0.05));
+  }
+
+  /** LSTMs that project their output, in front of the softmax or below and above experts. */
+  @Test
+  void projectedLstm() {
+    LayerKind.Lstm one = new LayerKind.Lstm(2048, OptionalInt.of(512));
+    Counts counts = Counts.of(Specs.model(32, 20, 10_000, 512, Specs.named("lstm", one)));
+    assertThat(counts.opsPerTimestep()).isEqualTo(9_437_184);
+    assertThat(counts.parameters()).isEqualTo(9_437_184);
+    assertThat(counts.parameters() / 1e6).isCloseTo(9.4, within(0.05));
   }
 
   private record MoE(int experts, int k, int hidden) {

@@ -10,6 +10,7 @@ import dev.topknot.processor.model.Spec;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -20,6 +21,8 @@ class PlannerTest {
   static Stream<Spec> specs() {
     List<Spec> specs = new ArrayList<>();
     specs.add(Specs.newsModel());
+    LayerKind projected = new LayerKind.Lstm(24, OptionalInt.of(9));
+    specs.add(Specs.sampled(Specs.model(3, 7, 101, 40, Specs.named("lstm", projected)), 20));
     for (ActivationFunction activation : ActivationFunction.values()) {
       for (Gating gating : Gating.values()) {
         MoE moe = Specs.withGating(Specs.moe(5, 2, 24, activation), gating);
@@ -117,6 +120,20 @@ class PlannerTest {
     assertThat(plan.program(Program.EVALUATE).calls())
         .noneMatch(call -> call.method().equals("backward"));
     assertThat(plan.program(Program.GENERATE).tokens()).isEqualTo(1);
+  }
+
+  /** The candidates and targets of a batch in training, the full softmax without a gradient. */
+  @Test
+  void onlyTrainingSamplesTheSoftmax() {
+    Plan plan = Planner.plan(Specs.sampled(Specs.model(32, 20, 100_000, 8), 8192));
+    for (ProgramPlan program : plan.programs()) {
+      Op op = program.layers().get(1).forward().get(0).op();
+      boolean training = program.program() == Program.TRAIN;
+      assertThat(op.type()).isEqualTo(training ? "SampledSoftmaxLoss" : "SoftmaxLoss");
+      assertThat(program.layers().get(1).locals().get("logits").columns())
+          .isEqualTo(training ? 8192 + 640 : 100_000);
+    }
+    assertThat(DeviceCalls.complete(plan)).isTrue();
   }
 
   @Test

@@ -115,6 +115,22 @@ public final class Specs {
         layers);
   }
 
+  /** The same model with so many samples for the softmax in training. */
+  public static ModelSpec sampled(ModelSpec spec, int samples) {
+    List<ModelSpec.Layer> layers = new ArrayList<>(spec.layers());
+    ModelSpec.Layer last = layers.remove(layers.size() - 1);
+    int vocabulary = ((LayerKind.Softmax) last.kind()).vocabulary();
+    layers.add(named(last.name(), new LayerKind.Softmax(vocabulary, OptionalInt.of(samples))));
+    return new ModelSpec(
+        spec.name(),
+        spec.isPublic(),
+        spec.batch(),
+        spec.timesteps(),
+        spec.optimizer(),
+        spec.precision(),
+        layers);
+  }
+
   /** A layer of a model. */
   public static ModelSpec.Layer named(String name, LayerKind kind) {
     return new ModelSpec.Layer(name, kind, Modifiers.NONE);

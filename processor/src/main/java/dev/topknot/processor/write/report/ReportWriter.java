@@ -1,6 +1,8 @@
 package dev.topknot.processor.write.report;
 
 import dev.topknot.dsl.Precision;
+import dev.topknot.processor.model.LayerKind;
+import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.Cost;
@@ -54,8 +56,20 @@ public final class ReportWriter {
     line("| tokens in a call | %,d |", plan.spec().tokens());
     line("| optimizer | %s |", plan.spec().optimizer());
     line("| precision | %s |", precision(plan.spec().precision()));
+    if (plan.spec() instanceof ModelSpec model) {
+      model.layers().forEach(this::sampling);
+    }
     line("| memory of an instance that trains | %s |", bytes(plan.bytes()));
     line("");
+  }
+
+  private void sampling(ModelSpec.Layer layer) {
+    if (layer.kind() instanceof LayerKind.Softmax softmax && softmax.samples().isPresent()) {
+      line(
+          "| softmax in training | over a token's target and %,d samples of %,d tokens, so its loss"
+              + " is an estimate; evaluation and generation use all |",
+          softmax.samples().getAsInt(), softmax.vocabulary());
+    }
   }
 
   private static String precision(Precision precision) {

@@ -10,6 +10,7 @@ import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
 class ReportWriterTest {
@@ -51,6 +52,17 @@ class ReportWriterTest {
         .containsPattern("\\| next_softmax_loss_forward_logits .*\\| 1,638.4 \\| bf16 \\|")
         .containsPattern("\\| below_lstm_forward_step .*\\| 83.9 \\| fp32 \\|")
         .containsPattern("\\| experts_noisy_top_k_gate_forward_logits .*\\| fp32 \\|");
+  }
+
+  @Test
+  void saysWhatIsProjectedAndWhatIsSampled() {
+    ModelSpec.Layer lstm = Specs.named("lstm", new LayerKind.Lstm(64, OptionalInt.of(16)));
+    ModelSpec model = Specs.sampled(Specs.model(2, 5, 1000, 24, lstm), 100);
+    assertThat(ReportWriter.write(Planner.plan(model)))
+        .contains("| lstm.weight_hr | [16, 64] | 1,024 |")
+        .contains("| softmax in training | over a token's target and 100 samples of 1,000 tokens")
+        .contains("| next.logits | [10, 110] |")
+        .contains("SampledSoftmaxLoss.forward(x, weight, bias, targets, classes,");
   }
 
   @Test
