@@ -21,6 +21,7 @@ import picocli.CommandLine.Command;
       CompareCommand.class,
       EvalCommand.class,
       GenerateCommand.class,
+      NgramCommand.class,
       InfoCommand.class
     })
 final class Lm {

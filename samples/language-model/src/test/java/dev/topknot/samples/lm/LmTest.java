@@ -166,6 +166,17 @@ class LmTest {
     assertThat(errors.toString()).contains("name a MoE model");
   }
 
+  @Test
+  void measuresAnNgramModel() {
+    String measured = lm("ngram", "--data", text, "--order", 3);
+    assertThat(measured).contains("Model: 3-gram");
+    double trigram = number("Held-out perplexity ([0-9.]+)", measured);
+    double bigram =
+        number("Held-out perplexity ([0-9.]+)", lm("ngram", "--data", text, "--order", 2));
+    assertThat(trigram).isLessThan(bigram);
+    assertThat(bigram).isLessThan(number("unigram model's is ([0-9.]+)", measured));
+  }
+
   private static double operations(String model) {
     return number("ops/timestep[^0-9]*([0-9,]+)", lm("info", "--model", model));
   }
