@@ -22,6 +22,7 @@ import picocli.CommandLine.Command;
       EvalCommand.class,
       GenerateCommand.class,
       NgramCommand.class,
+      SweepCommand.class,
       InfoCommand.class
     })
 final class Lm {
