@@ -23,8 +23,8 @@ enum Sweep {
   /** More and more experts at the same number of operations. */
   FIGURE2_LEFT(
       "Figure 2, left: perplexity by parameters at equal operations",
-      row("dense", LSTM_4, 46.0),
-      row("dense", MOE_1_WIDE, 46.1),
+      row(Sweep.DENSE, LSTM_4, 46.0),
+      row(Sweep.DENSE, MOE_1_WIDE, 46.1),
       row("MoE", MOE_4, 45.0),
       row("MoE", MOE_32, 39.7),
       row("MoE", MOE_256, 35.7)),
@@ -46,6 +46,9 @@ enum Sweep {
       row(0.1, 0.1, 35.6, 0.06, 0.05, 1.14),
       row(0.01, 0.01, 35.7, 0.48, 0.11, 1.37),
       row(1.0, 1.0, 35.7, 0.03, 0.02, 1.07));
+
+  /** The series of the models without a choice between experts. */
+  static final String DENSE = "dense";
 
   /** The weight of both losses in the annotations, [S17] appendix C. */
   private static final double ANNOTATED = 0.1;

@@ -73,18 +73,19 @@ final class SweepCharts {
   }
 
   private static XYChart chart(Sweep sweep, String title, Map<String, List<Point>> all) {
+    boolean left = sweep == Sweep.FIGURE2_LEFT;
     XYChart chart =
         new XYChartBuilder()
             .width(WIDTH)
             .height(HEIGHT)
             .title(title)
             .xAxisTitle(
-                sweep == Sweep.FIGURE2_LEFT
+                left
                     ? "millions of parameters, without embedding and softmax"
                     : "millions of operations a timestep, without embedding and softmax")
             .yAxisTitle("perplexity on held-out text")
             .build();
-    chart.getStyler().setXAxisLogarithmic(true);
+    chart.getStyler().setXAxisLogarithmic(true).setXAxisLogarithmicDecadeOnly(left);
     chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideS);
     chart.getStyler().setLegendLayout(Styler.LegendLayout.Horizontal);
     Charts.plain(chart.getStyler());
@@ -95,6 +96,9 @@ final class SweepCharts {
               entry.getKey(),
               entry.getValue().stream().mapToDouble(Point::x).toArray(),
               entry.getValue().stream().mapToDouble(Point::perplexity).toArray());
+      if (entry.getKey().equals(Sweep.DENSE)) { // all at one place
+        series.setXYSeriesRenderStyle(XYSeries.XYSeriesRenderStyle.Scatter);
+      }
       Color color = COLORS[number++ % COLORS.length];
       series.setMarker(SeriesMarkers.CIRCLE).setMarkerColor(color);
       series.setLineColor(color).setLineStyle(new BasicStroke(1.5f));
