@@ -60,9 +60,10 @@ final class SweepCommand implements Callable<Integer> {
     Path directory = out == null ? Path.of("runs", "sweep-" + scale) : out;
     Corpus corpus = base.text().read(scale.vocabulary(), console);
     SweepRun runs = new SweepRun(corpus, directory, training.saveEvery);
+    SweepResult ngram = runs.ngram();
+    print(ngram.model(), ngram, console);
     SweepReport report =
-        new SweepReport(
-            sweep, scale, base, chosen.name(), corpus.unigramPerplexity(), runs.ngram());
+        new SweepReport(sweep, scale, base, chosen.name(), corpus.unigramPerplexity(), ngram);
     SweepProgress progress = new SweepProgress(style);
     for (Sweep.Row row : sweep.rows()) {
       Settings settings = row.settings(base, scale);
@@ -81,14 +82,28 @@ final class SweepCommand implements Callable<Integer> {
         return 0;
       }
       report.add(row, result.get());
-      console.printf(
-          Locale.ROOT, "%s: held-out perplexity %.2f%n", row.label(), result.get().perplexity());
-      console.flush();
+      print(row.label(), result.get(), console);
       report.write(directory);
     }
     console.println("Report: " + report.write(directory));
     console.flush();
     return 0;
+  }
+
+  private static void print(String label, SweepResult result, PrintWriter console) {
+    console.printf(
+        Locale.ROOT,
+        "%s: held-out perplexity %.2f%s%n",
+        label,
+        result.perplexity(),
+        result.overfitted()
+            ? String.format(
+                Locale.ROOT,
+                ", %.2f after %,d tokens",
+                result.bestPerplexity(),
+                result.bestTokens())
+            : "");
+    console.flush();
   }
 
   private static Optional<SweepResult> train(

@@ -74,7 +74,11 @@ class SweepTest {
   void whatIsFinishedIsNotTrainedAgain() throws IOException {
     String first = sweep("figure2-left");
     assertThat(first)
-        .contains("4xLSTM: held-out perplexity", "MoE-256: held-out perplexity", "Report: ");
+        .contains(
+            "Kneser-Ney 5-gram: held-out",
+            "4xLSTM: held-out perplexity",
+            "MoE-256: held-out perplexity",
+            "Report: ");
     Map<Path, Object> results = results();
     assertThat(results).hasSize(1 + Sweep.FIGURE2_LEFT.rows().size());
     assertThat(Files.readString(runs.resolve("figure2-left.html")))
