@@ -30,7 +30,7 @@ import java.util.List;
  * dev.topknot.runtime.LanguageModel#evaluate}. A context ends where its sentence begins, as
  * sentences are shuffled, while recurrent models carry their state over.
  *
- * <p>Built once, it can be used by any number of threads. It takes about 40 bytes a token of the
+ * <p>Built once, it can be used by any number of threads. It takes about 30 bytes a token of the
  * training text at order 5, and some 20 more while it is built.
  */
 public final class KneserNey {

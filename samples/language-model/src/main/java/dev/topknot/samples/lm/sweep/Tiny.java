@@ -33,255 +33,104 @@ public final class Tiny {
 
   private Tiny() {}
 
+  // spotless:off
   /** Four LSTMs and no experts. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Lstm4 extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = D)
-    Layer words();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer first();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer second();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer third();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer fourth();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer first();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer second();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer third();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer fourth();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** One expert as wide as four together. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe1Wide extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = D)
-    Layer words();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer below();
-
-    @MoELayer(experts = 1, k = 1)
-    @Expert(hidden = 8 * D, activation = RELU)
-    @Activation(SIGMOID)
-    @Dropout(DROPOUT)
-    @Residual
-    MoE experts();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer above();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 1, k = 1) @Expert(hidden = 8 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** 4 experts, all for every token. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe4 extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = D)
-    Layer words();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer below();
-
-    @MoELayer(experts = 4, k = 4)
-    @Expert(hidden = 2 * D, activation = RELU)
-    @Activation(SIGMOID)
-    @Dropout(DROPOUT)
-    @Residual
-    MoE experts();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer above();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 4, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** 32 experts, of which each token goes to 4. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe32 extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = D)
-    Layer words();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer below();
-
-    @MoELayer(experts = 32, k = 4)
-    @Expert(hidden = 2 * D, activation = RELU)
-    @Activation(SIGMOID)
-    @Dropout(DROPOUT)
-    @Residual
-    MoE experts();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer above();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 32, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** 256 experts, of which each token goes to 4. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe256 extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = D)
-    Layer words();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer below();
-
-    @MoELayer(experts = 256, k = 4)
-    @Expert(hidden = 2 * D, activation = RELU)
-    @Activation(SIGMOID)
-    @Dropout(DROPOUT)
-    @Residual
-    MoE experts();
-
-    @Lstm(units = D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer above();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 256, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** Four LSTMs of half the width. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Lstm4Half extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = D / 2)
-    Layer words();
-
-    @Lstm(units = D / 2)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer first();
-
-    @Lstm(units = D / 2)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer second();
-
-    @Lstm(units = D / 2)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer third();
-
-    @Lstm(units = D / 2)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer fourth();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = D / 2)                       Layer words();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer first();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer second();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer third();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer fourth();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** Four LSTMs of twice the width. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Lstm4Twice extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = 2 * D)
-    Layer words();
-
-    @Lstm(units = 2 * D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer first();
-
-    @Lstm(units = 2 * D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer second();
-
-    @Lstm(units = 2 * D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer third();
-
-    @Lstm(units = 2 * D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer fourth();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = 2 * D)                       Layer words();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer first();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer second();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer third();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer fourth();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** 32 experts at half the width. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe32Half extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = D / 2)
-    Layer words();
-
-    @Lstm(units = D / 2)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer below();
-
-    @MoELayer(experts = 32, k = 4)
-    @Expert(hidden = D, activation = RELU)
-    @Activation(SIGMOID)
-    @Dropout(DROPOUT)
-    @Residual
-    MoE experts();
-
-    @Lstm(units = D / 2)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer above();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = D / 2)                       Layer words();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer below();
+    @MoELayer(experts = 32, k = 4) @Expert(hidden = D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
   /** 32 experts at twice the width. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe32Twice extends LanguageModel {
-    @Embedding(vocabulary = WORDS, width = 2 * D)
-    Layer words();
-
-    @Lstm(units = 2 * D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer below();
-
-    @MoELayer(experts = 32, k = 4)
-    @Expert(hidden = 4 * D, activation = RELU)
-    @Activation(SIGMOID)
-    @Dropout(DROPOUT)
-    @Residual
-    MoE experts();
-
-    @Lstm(units = 2 * D)
-    @Dropout(DROPOUT)
-    @Residual
-    Layer above();
-
-    @Softmax(vocabulary = WORDS)
-    Layer next();
+    @Embedding(vocabulary = WORDS, width = 2 * D)                       Layer words();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer below();
+    @MoELayer(experts = 32, k = 4) @Expert(hidden = 4 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
   }
+  // spotless:on
 }
