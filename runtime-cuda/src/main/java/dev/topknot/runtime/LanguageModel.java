@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
 
 /**
@@ -65,6 +66,14 @@ public interface LanguageModel extends AutoCloseable {
    * @throws NonFiniteException if the loss of a batch is not finite
    */
   Evaluation evaluate(Iterable<Batch> batches);
+
+  /**
+   * As the other, and tells of each batch how its valid tokens were routed.
+   *
+   * @param routed hears of each batch the routing of each gated layer, in the order of the layers;
+   *     token t of a routing is token t of the batch
+   */
+  Evaluation evaluate(Iterable<Batch> batches, BiConsumer<Batch, List<Routing>> routed);
 
   /** As the other, sampling with the seed of this model: the same tokens at every call. */
   default IntStream generate(int[] prompt, int count, double temperature) {

@@ -17,6 +17,7 @@ import java.util.stream.Stream;
  * @param backward empty unless the program is for training
  * @param commit calls that carry state over, once the step is known to be good
  * @param balance what its gate leaves to be read after a step, empty without a gate
+ * @param routing where the choices of its gate stay, in the evaluation of a model only
  */
 public record LayerPlan(
     String name,
@@ -26,7 +27,8 @@ public record LayerPlan(
     List<Call> forward,
     List<Call> backward,
     List<Call> commit,
-    Optional<BalanceSource> balance) {
+    Optional<BalanceSource> balance,
+    Optional<RoutingSource> routing) {
   /** Copies the calls; keeps the order of the locals. */
   public LayerPlan {
     locals = Collections.unmodifiableMap(new LinkedHashMap<>(locals));
@@ -54,6 +56,14 @@ public record LayerPlan(
   public record BalanceSource(Op gate, Buffer importance, Buffer load, Buffer offsets) {
     List<Buffer> buffers() {
       return List.of(importance, load, offsets);
+    }
+  }
+
+  /** Where a gate's choices are read after a call: k experts of each token, and their gates. */
+  public record RoutingSource(int k, Buffer chosen, Buffer gates) {
+    /** The buffers that must stay as they are until then. */
+    public List<Buffer> buffers() {
+      return List.of(chosen, gates);
     }
   }
 }

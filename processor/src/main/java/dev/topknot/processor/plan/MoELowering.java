@@ -78,6 +78,9 @@ final class MoELowering {
     CombineOp combine = new CombineOp(name, tokens, width, k);
 
     Runnable gateBackward = gate(moe, ends, gate, dGates, b);
+    if (program == Program.EVALUATE && !name.isEmpty()) {
+      b.routing(new LayerPlan.RoutingSource(k, gate.chosen(), gate.gates()));
+    }
     b.forward(new DispatchOp(name, tokens, moe.experts(), k).forward(gate.chosen(), routing));
     if (moe.expert().activation() == ActivationFunction.SWIGLU) {
       swigluExperts(moe, ends, gate, routing, dGates, out, dOut, b);

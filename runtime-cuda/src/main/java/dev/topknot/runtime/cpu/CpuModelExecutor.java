@@ -3,6 +3,7 @@ package dev.topknot.runtime.cpu;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Options;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Layout;
@@ -189,6 +190,11 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
   @Override
   public List<Balance> evaluationBalances() {
     return evaluation.balances(evaluationRun);
+  }
+
+  @Override
+  public List<Routing> evaluationRoutings(int valid) {
+    return evaluation.routings(evaluationRun);
   }
 
   @Override

@@ -89,6 +89,7 @@ final class CpuLayerWriter extends LayerWriter {
     type.addMethod(phases());
     steps(type, layer.forward());
     layer.balance().ifPresent(source -> type.addMethod(balance(source)));
+    layer.routing().ifPresent(source -> type.addMethod(routing(source)));
   }
 
   private static ClassName view(Buffer buffer) {
@@ -195,6 +196,19 @@ final class CpuLayerWriter extends LayerWriter {
             value(source.importance()),
             value(source.load()),
             value(source.offsets()))
+        .build();
+  }
+
+  private MethodSpec routing(LayerPlan.RoutingSource source) {
+    return MethodSpec.methodBuilder("routing")
+        .returns(RuntimeNames.ROUTING)
+        .addParameter(RuntimeNames.RUN, "run")
+        .addStatement(
+            "return run.routing($S, $L, $L, $L)",
+            layer.name(),
+            source.k(),
+            value(source.chosen()),
+            value(source.gates()))
         .build();
   }
 }

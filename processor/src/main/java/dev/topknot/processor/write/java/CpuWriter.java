@@ -133,4 +133,16 @@ final class CpuWriter extends ProgramsWriter {
         .addStatement("return $T.of($L)", List.class, CodeBlock.join(calls, ", "))
         .build();
   }
+
+  @Override
+  MethodSpec routings(List<LayerPlan> gated) {
+    List<CodeBlock> calls = new ArrayList<>();
+    for (LayerPlan layer : gated) {
+      calls.add(CodeBlock.of("$N.routing(run)", field(layer)));
+    }
+    return step("routings")
+        .returns(ParameterizedTypeName.get(ClassName.get(List.class), RuntimeNames.ROUTING))
+        .addStatement("return $T.of($L)", List.class, CodeBlock.join(calls, ", "))
+        .build();
+  }
 }

@@ -179,6 +179,30 @@ final class CudaWriter extends ProgramsWriter {
         .build();
   }
 
+  @Override
+  MethodSpec routings(List<LayerPlan> gated) {
+    List<CodeBlock> sources = new ArrayList<>();
+    for (LayerPlan layer : gated) {
+      LayerPlan.RoutingSource source = layer.routing().orElseThrow();
+      sources.add(
+          CodeBlock.of(
+              "new $T($S,$W$L,$W$N.$N,$W$N.$N)",
+              RuntimeNames.CHOSEN,
+              layer.name(),
+              source.k(),
+              field(layer),
+              layer.local(source.chosen()),
+              field(layer),
+              layer.local(source.gates())));
+    }
+    return MethodSpec.methodBuilder("chosen")
+        .addAnnotation(Override.class)
+        .addModifiers(PUBLIC)
+        .returns(ParameterizedTypeName.get(ClassName.get(List.class), RuntimeNames.CHOSEN))
+        .addStatement("return $T.of($L)", List.class, CodeBlock.join(sources, ", "))
+        .build();
+  }
+
   private static Object experts(LayerPlan.BalanceSource source) {
     return source.gate().constants().stream()
         .filter(constant -> constant.name().equals("experts"))

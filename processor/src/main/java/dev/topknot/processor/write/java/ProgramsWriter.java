@@ -80,6 +80,9 @@ abstract class ProgramsWriter {
   /** The method that tells what gates leave to be read. */
   abstract MethodSpec balances(List<LayerPlan> gated);
 
+  /** The method that tells what gates chose. */
+  abstract MethodSpec routings(List<LayerPlan> gated);
+
   /** The method that tells where the probabilities are. */
   abstract MethodSpec probabilities(LayerPlan softmax);
 
@@ -240,6 +243,10 @@ abstract class ProgramsWriter {
     List<LayerPlan> gated = forward.stream().filter(l -> l.balance().isPresent()).toList();
     if (!gated.isEmpty()) {
       type.addMethod(balances(gated));
+    }
+    List<LayerPlan> routed = forward.stream().filter(l -> l.routing().isPresent()).toList();
+    if (!routed.isEmpty()) {
+      type.addMethod(routings(routed));
     }
     if (kind == Program.GENERATE) {
       type.addMethod(probabilities(forward.get(forward.size() - 1)));

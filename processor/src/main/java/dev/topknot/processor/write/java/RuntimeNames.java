@@ -11,6 +11,7 @@ final class RuntimeNames {
   static final ClassName MOE = runtime("MoE");
   static final ClassName LANGUAGE_MODEL = runtime("LanguageModel");
   static final ClassName BALANCE = runtime("Balance");
+  static final ClassName ROUTING = runtime("Routing");
 
   static final ClassName LAYOUT = program("Layout");
   static final ClassName LAYOUT_ENTRY = LAYOUT.nestedClass("Entry");
@@ -39,6 +40,7 @@ final class RuntimeNames {
   static final ClassName CUDA_MODEL = cuda("CudaModel");
   static final ClassName CUDA_MOE = cuda("CudaMoE");
   static final ClassName GATED = cuda("Gated");
+  static final ClassName CHOSEN = cuda("Chosen");
 
   private RuntimeNames() {}
 
