@@ -120,7 +120,7 @@ record GroupKernels(int tokens, int width, MoE moe) {
 
   /** Sums of importance and load of each tile of rows, in double. */
   Argument partialSums() {
-    long parts = groups() + pairs() / TILE.rows();
+    long parts = (long) groups() + pairs() / TILE.rows();
     return scratch("partials", 2L * Double.BYTES * parts * size());
   }
 
