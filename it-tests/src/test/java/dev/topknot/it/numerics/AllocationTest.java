@@ -64,7 +64,10 @@ class AllocationTest {
 
   static Stream<Function<Device, MoE>> layers() {
     return Stream.of(
-        TopknotSpecs_TwoFiftySix::on, TopknotSpecs_Three::on, TopknotSpecs_SixtyFour::on);
+        TopknotSpecs_TwoFiftySix::on,
+        TopknotSpecs_Three::on,
+        TopknotSpecs_SixtyFour::on,
+        TopknotSpecs_WholeGroups::on);
   }
 
   @ParameterizedTest
@@ -107,6 +110,8 @@ class AllocationTest {
       return switch (moe.name().substring(moe.name().lastIndexOf('.') + 1)) {
         case "TwoFiftySix" ->
             new Parts(TopknotSpecs_TwoFiftySix.TOKENS, TopknotSpecs_TwoFiftySix.WIDTH);
+        case "WholeGroups" ->
+            new Parts(TopknotSpecs_WholeGroups.TOKENS, TopknotSpecs_WholeGroups.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
         default -> new Parts(TopknotSpecs_SixtyFour.TOKENS, TopknotSpecs_SixtyFour.WIDTH);
       };

@@ -169,7 +169,13 @@ final class Specs {
   @Expert(hidden = 21)
   interface ThreeGroups extends MoE {}
 
-  @MoELayer(experts = 12, k = 2, width = 8, tokens = 1, importanceLoss = IMPORTANCE, loadLoss = LOAD)
+  @MoELayer(
+      experts = 12,
+      k = 2,
+      width = 8,
+      tokens = 1,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
   @Hierarchy(groups = 3, k = 2)
   @Expert(hidden = 12)
   interface OneTokenInGroups extends MoE {}
