@@ -107,7 +107,7 @@ final class MoELowering {
     long n = moe.experts();
     Buffer clean = b.work("clean", tokens, n);
     Buffer dClean = training() ? b.work("dClean", tokens, n) : null;
-    Buffer gateWeights = gateParameter("gateWeights", "gate.weight", 1, n, b);
+    Buffer gateWeights = gateParameter("gateWeights", "gate.weight", n, b);
     if (moe.gating() != Gating.NOISY_TOP_K) {
       TopKGateOp op = new TopKGateOp(name, tokens, width, moe);
       balance(op, out, b);
@@ -123,7 +123,7 @@ final class MoELowering {
     }
     NoisyTopKGateOp.Weights weights =
         new NoisyTopKGateOp.Weights(
-            gateWeights, gateParameter("noiseWeights", "noise.weight", 1, n, b));
+            gateWeights, gateParameter("noiseWeights", "noise.weight", n, b));
     NoisyTopKGateOp.Kept kept =
         new NoisyTopKGateOp.Kept(clean, b.work("raw", tokens, n), b.work("noisy", tokens, n));
     Buffer dRaw = b.work("dRaw", tokens, n);
@@ -134,105 +134,20 @@ final class MoELowering {
 
   /** Likewise of two levels of gates. */
   private Runnable hierarchy(MoE moe, Ends ends, GateBuffers out, Buffer dGates, LayerBuilder b) {
-    int groups = moe.hierarchy().orElseThrow().groups();
-    int k = moe.hierarchy().orElseThrow().k();
-    int size = moe.experts() / groups;
-    long pairs = (long) tokens * k;
-    PrimaryGateOp primaryGate = new PrimaryGateOp(name, tokens, width, moe, number);
-    SecondaryGateOp secondaryGate = new SecondaryGateOp(name, tokens, width, moe, number);
     HierarchicalGateOp gate = new HierarchicalGateOp(name, tokens, moe);
     balance(gate, out, b);
-    PrimaryGateOp.Chosen primary =
-        new PrimaryGateOp.Chosen(
-            b.integers("primaryChosen", pairs),
-            b.work("primaryGates", tokens, k),
-            b.work("primaryLoad", 1, groups));
-    Routing routing =
-        new Routing(
-            b.integers("groupOffsets", groups + 1L),
-            b.integers("groupRows", pairs),
-            b.integers("groupSlots", pairs));
-    int secondaryK = moe.k() / k;
-    PrimaryGateOp.Chosen secondary =
-        new PrimaryGateOp.Chosen(
-            b.integers("secondaryChosen", pairs * secondaryK),
-            b.work("secondaryGates", pairs, secondaryK),
-            b.work("secondaryLoad", 1, moe.experts()));
-    Buffer primaryClean = b.work("primaryClean", tokens, groups);
-    Buffer secondaryClean = b.work("secondaryClean", pairs, size);
-    Buffer primaryWeights = gateParameter("primaryWeights", "gate.weight", 1, groups, b);
-    Buffer secondaryWeights =
-        gateParameter("secondaryWeights", "groups.*.gate.weight", groups, size, b);
-    if (!training()) { // which has laid out the noise's weights before
-      b.forward(primaryGate.infer(ends.x(), primaryWeights, primaryClean, primary, routing));
-      b.forward(
-          secondaryGate.infer(ends.x(), routing, secondaryWeights, secondaryClean, secondary));
-      b.forward(gate.forward(routing, primary, secondary, out));
+    HierarchyLowering levels =
+        new HierarchyLowering(parameters, name, tokens, width, number, moe, b);
+    if (!training()) {
+      levels.infer(gate, ends.x(), out);
       return () -> {};
     }
-    NoisyTopKGateOp.Weights ofPrimary =
-        new NoisyTopKGateOp.Weights(
-            primaryWeights, gateParameter("primaryNoiseWeights", "noise.weight", 1, groups, b));
-    NoisyTopKGateOp.Weights ofSecondary =
-        new NoisyTopKGateOp.Weights(
-            secondaryWeights,
-            gateParameter("secondaryNoiseWeights", "groups.*.noise.weight", groups, size, b));
-    NoisyTopKGateOp.Kept keptOfPrimary =
-        new NoisyTopKGateOp.Kept(
-            primaryClean,
-            b.work("primaryRaw", tokens, groups),
-            b.work("primaryNoisy", tokens, groups));
-    NoisyTopKGateOp.Kept keptOfSecondary =
-        new NoisyTopKGateOp.Kept(
-            secondaryClean,
-            b.work("secondaryRaw", pairs, size),
-            b.work("secondaryNoisy", pairs, size));
-    b.forward(primaryGate.forward(ends.x(), ofPrimary, keptOfPrimary, primary, routing));
-    b.forward(secondaryGate.forward(ends.x(), routing, ofSecondary, keptOfSecondary, secondary));
-    b.forward(gate.forward(routing, primary, secondary, out));
-    PrimaryGateOp.Gradients dPrimary =
-        new PrimaryGateOp.Gradients(
-            b.work("dPrimaryGates", tokens, k), b.work("dPrimaryLoad", 1, groups));
-    PrimaryGateOp.Gradients dSecondary =
-        new PrimaryGateOp.Gradients(
-            b.work("dSecondaryGates", pairs, secondaryK),
-            b.work("dSecondaryLoad", 1, moe.experts()));
-    SecondaryGateOp.Scratch scratch =
-        new SecondaryGateOp.Scratch(
-            b.work("dSecondaryClean", pairs, size),
-            b.work("dSecondaryRaw", pairs, size),
-            b.work("groupX", pairs, width),
-            b.work("dGroupX", pairs, width));
-    Buffer dPrimaryClean = b.work("dPrimaryClean", tokens, groups);
-    Buffer dPrimaryRaw = b.work("dPrimaryRaw", tokens, groups);
-    return () -> {
-      b.backward(gate.backward(routing, primary, secondary, out, dGates, dPrimary, dSecondary));
-      b.backward(
-          secondaryGate.backward(
-              ends.x(),
-              routing,
-              ofSecondary,
-              keptOfSecondary,
-              secondary,
-              dSecondary,
-              scratch,
-              ends.dx()));
-      b.backward(
-          primaryGate.backward(
-              ends.x(),
-              ofPrimary,
-              keptOfPrimary,
-              primary,
-              dPrimary,
-              dPrimaryClean,
-              dPrimaryRaw,
-              ends.dx()));
-    };
+    return levels.train(gate, ends, out, dGates);
   }
 
-  private Buffer gateParameter(String local, String file, int copies, long n, LayerBuilder b) {
+  private Buffer gateParameter(String local, String file, long n, LayerBuilder b) {
     return b.parameter(
-        local, parameters.slot(name, file, copies, n, width, Parameter.Init.ZERO, number));
+        local, parameters.slot(name, file, 1, n, width, Parameter.Init.ZERO, number));
   }
 
   private void balance(Op gate, GateBuffers out, LayerBuilder b) {
