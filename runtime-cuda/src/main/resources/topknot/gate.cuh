@@ -149,9 +149,13 @@ TOPKNOT_DEVICE void gateSelect(const Run* run, const LayerOptions* options, cons
                                const float* raw, float* noisy, int* chosen, float* gates,
                                float* thresholds) {
   const int token = tokenOfWarp<ROW_WARPS<S::K>>();
+  unsigned stream = 0;
+  if constexpr (NOISY) {
+    stream = GATE_STREAM<S>;
+  }
   if (token < run->valid) {
-    selectRow<S, NOISY, AMONG>(run, options, token, token, GATE_STREAM<S>, clean, raw, noisy,
-                               chosen, gates, thresholds);
+    selectRow<S, NOISY, AMONG>(run, options, token, token, stream, clean, raw, noisy, chosen,
+                               gates, thresholds);
   }
 }
 

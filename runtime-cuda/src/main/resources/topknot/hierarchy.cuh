@@ -235,10 +235,10 @@ TOPKNOT_DEVICE void hierarchicalGates(const Run* run, const int* primaryChosen,
   }
 }
 
-/** 1 / |X_i|; 0 without tokens. */
-TOPKNOT_DEVICE float shareOfToken(const int* offsets, int group) {
+/** A value over |X_i|; 0 without tokens. */
+TOPKNOT_DEVICE float perToken(float value, const int* offsets, int group) {
   const int tokens = offsets[group + 1] - offsets[group];
-  return tokens == 0 ? 0.0f : 1.0f / static_cast<float>(tokens);
+  return tokens == 0 ? 0.0f : divExact(value, static_cast<float>(tokens));
 }
 
 /** importance and load [EXPERTS]. Grid: EXPERTS / 128, rounded up. */
@@ -252,7 +252,7 @@ TOPKNOT_DEVICE void hierarchicalSums(const int* offsets, const double* partials,
   }
   const int group = expert / ExpertsOfGroup<S>::EXPERTS;
   importance[expert] = static_cast<float>(sumOfParts<S>(offsets, expert, partials));
-  load[expert] = secondaryLoad[expert] * (primaryLoad[group] * shareOfToken(offsets, group));
+  load[expert] = secondaryLoad[expert] * perToken(primaryLoad[group], offsets, group);
 }
 
 /** From dGates [TOKENS, K] and the slopes of the importance to the gradients of both gates. */
@@ -292,8 +292,7 @@ TOPKNOT_DEVICE void hierarchicalLoadGradients(const int* offsets, const float* s
   if (group >= S::GROUPS) {
     return;
   }
-  const float share = shareOfToken(offsets, group);
-  const float factor = primaryLoad[group] * share;
+  const float factor = perToken(primaryLoad[group], offsets, group);
   double sum = 0;
   for (int i = laneOfThread(); i < SIZE; i += 32) {
     const int expert = group * SIZE + i;
@@ -302,7 +301,7 @@ TOPKNOT_DEVICE void hierarchicalLoadGradients(const int* offsets, const float* s
   }
   sum = sumOfWarp(sum);
   if (laneOfThread() == 0) {
-    dPrimaryLoad[group] = static_cast<float>(sum * share);
+    dPrimaryLoad[group] = perToken(static_cast<float>(sum), offsets, group);
   }
 }
 

@@ -472,6 +472,23 @@ class GeneratedHierarchyTest {
     }
   }
 
+  /** Without noise, load is the number of tokens to the last. */
+  @Test
+  void withoutNoiseLoadIsACount() {
+    Generated g = WHOLE_GROUPS;
+    Device device = devices().get(0);
+    Options options = Options.defaults().withNoise(false);
+    try (dev.topknot.runtime.MoE layer = g.opener().on(device, SEED, options);
+        Tensor xs = Values.tensor(device, g.x());
+        Tensor ys = Values.poisoned(device, g.valid(), g.width())) {
+      Values.draw(layer.parameters(), SEED);
+      layer.forward(xs, ys);
+      Balance balance = layer.balance();
+      assertThat(balance.load())
+          .isEqualTo(Arrays.stream(balance.tokens()).asDoubleStream().toArray());
+    }
+  }
+
   /** Frozen parameters stay, and a step moves the others. */
   @Test
   void frozenGates() {

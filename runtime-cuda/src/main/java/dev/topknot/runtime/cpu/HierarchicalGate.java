@@ -127,7 +127,7 @@ public final class HierarchicalGate {
       sums.addImportance(0, k, this.chosen, this.gates, p * k);
     }
     for (int i = 0; i < groups; i++) {
-      float factor = this.primaryLoad[i] * share(i);
+      float factor = perToken(this.primaryLoad[i], i);
       for (int e = i * size; e < (i + 1) * size; e++) {
         this.secondaryLoad[e] *= factor;
       }
@@ -207,19 +207,20 @@ public final class HierarchicalGate {
   /** From the loads of both levels to their gradients, in place. */
   private void loadSlopes(float[] slope) {
     for (int i = 0; i < groups; i++) {
+      float factor = perToken(primaryLoad[i], i);
       double sum = 0;
       for (int e = i * size; e < (i + 1) * size; e++) {
         sum += (double) slope[e] * secondaryLoad[e];
-        secondaryLoad[e] = slope[e] * (primaryLoad[i] * share(i));
+        secondaryLoad[e] = slope[e] * factor;
       }
-      primaryLoad[i] = (float) (sum * share(i));
+      primaryLoad[i] = perToken((float) sum, i);
     }
   }
 
-  /** 1 / |X⁽ⁱ⁾|, 0 where the group has no tokens. */
-  private float share(int group) {
+  /** A value over |X⁽ⁱ⁾|; 0 where the group has no tokens. */
+  private float perToken(float value, int group) {
     int tokens = offsets[group + 1] - offsets[group];
-    return tokens == 0 ? 0 : 1f / tokens;
+    return tokens == 0 ? 0 : value / tokens;
   }
 
   /**
