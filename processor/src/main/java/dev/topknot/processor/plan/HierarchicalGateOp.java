@@ -27,7 +27,7 @@ record HierarchicalGateOp(String layer, int tokens, MoE moe) implements Op {
 
   @Override
   public List<Kernel> kernels(String method) {
-    GroupKernels group = new GroupKernels(tokens, 1, moe);
+    GroupKernels group = new GroupKernels(tokens, 1, moe); // none of its launches has a width
     return switch (method) {
       case "forward" ->
           List.of(
