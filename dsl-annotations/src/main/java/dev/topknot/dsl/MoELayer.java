@@ -21,7 +21,10 @@ public @interface MoELayer {
   /** The number of experts, n. One expert compiles to a plain feed-forward layer without a gate. */
   int experts();
 
-  /** The number of experts that each token is sent to, 1 to {@link #experts}. */
+  /**
+   * The number of experts that each token is sent to, 1 to {@link #experts}; beside {@link
+   * Hierarchy}, in each of its groups.
+   */
   int k();
 
   /** The length of a token's vector, d. Has no default: left out, it is the model's. */

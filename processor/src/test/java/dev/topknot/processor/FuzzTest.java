@@ -72,6 +72,9 @@ class FuzzTest {
         attribute(10, "optimizer", "Optimizer." + any(List.of("ADAM", "ADAM_FACTORED", "NONE"))));
     text.append(attribute(10, "precision", "Precision." + any(List.of("FP32", "BF16"))));
     text.append(")");
+    if (chance(20)) {
+      text.append(" @Hierarchy(groups = %s, k = %s)".formatted(any(INTEGERS), any(INTEGERS)));
+    }
     for (int kinds = chance(80) ? 1 : random.nextInt(4); kinds > 0; kinds--) {
       text.append(" @Expert(hidden = ").append(hidden());
       text.append(attribute(30, "activation", function())).append(")");

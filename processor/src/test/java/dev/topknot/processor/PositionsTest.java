@@ -113,6 +113,29 @@ class PositionsTest {
         "  @MoELayer(experts = 2, k = 2, precision = Precision /*TK032*/.FP32) @Expert(hidden = 8)"
             + " MoE experts();",
         "  @MoELayer(experts = 2, k = /*TK012*/ 3) @Expert(hidden = /*TK014*/ 0) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = 2, k = 2) @Expert(hidden = 8) MoE"
+            + " experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = /*TK022*/ 3, k = 2)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = /*TK022*/ 1, k = 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 10_000, k = /*TK031*/ 1) @Hierarchy(groups = /*TK022*/ 10_000, k = 2)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = /*TK023*/ 5) @Hierarchy(groups = 2, k = /*TK023*/ 3)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = 2, k = /*TK023*/ 0)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = /*TK031*/ 1) @Hierarchy(groups = 2, k = /*TK031*/ 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 4, loadLoss = /*TK032*/ 0.5)"
+            + " @Hierarchy(groups = 2, k = 2) @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 4, loadLoss = 0.5) @Hierarchy(groups = 2, k = /*TK031*/ 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2, gating = Gating /*TK028*/.TOP_K)"
+            + " @Hierarchy(groups = 2, k = 2) @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 1, k = 1) /*TK025*/ @Hierarchy(groups = 2, k = 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @Lstm(units = 16) /*TK025*/ @Hierarchy(groups = 2, k = 1) Layer below();",
         "  /*TK010*/ @MoELayer(experts = 2, k = 2) MoE experts();",
         "  /*TK009*/ @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 2, k = 2) @Expert(hidden = 8) Tensor /*TK062*/ experts();",

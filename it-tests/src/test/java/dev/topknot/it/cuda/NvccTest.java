@@ -48,6 +48,16 @@ class NvccTest {
       @Expert(hidden = 64)
       interface EveryExpert extends MoE {}
 
+      @MoELayer(experts = 4096, k = 2, width = 512, tokens = 4096)
+      @Hierarchy(groups = 16, k = 2)
+      @Expert(hidden = 16)
+      interface Hierarchical extends MoE {}
+
+      @MoELayer(experts = 35, k = 5, width = 33, tokens = 65)
+      @Hierarchy(groups = 7, k = 7)
+      @Expert(hidden = 3, activation = TANH)
+      interface EveryGroup extends MoE {}
+
       @MoEModel(batch = 1, timesteps = 1)
       interface OneToken extends LanguageModel {
         @Embedding(vocabulary = 2, width = 1) Layer words();

@@ -86,6 +86,7 @@ class AllocationTest {
         TopknotSpecs_TwoFiftySix::on,
         TopknotSpecs_Three::on,
         TopknotSpecs_SixtyFour::on,
+        TopknotSpecs_WholeGroups::on,
         TopknotAdamFactoredTest_Lines::on);
   }
 
@@ -130,6 +131,8 @@ class AllocationTest {
       return switch (moe.name().substring(moe.name().lastIndexOf('.') + 1)) {
         case "TwoFiftySix" ->
             new Parts(TopknotSpecs_TwoFiftySix.TOKENS, TopknotSpecs_TwoFiftySix.WIDTH);
+        case "WholeGroups" ->
+            new Parts(TopknotSpecs_WholeGroups.TOKENS, TopknotSpecs_WholeGroups.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
         case "Lines" ->
             new Parts(TopknotAdamFactoredTest_Lines.TOKENS, TopknotAdamFactoredTest_Lines.WIDTH);

@@ -111,7 +111,7 @@ final class SizeRules {
       long tokens = moe.tokens().orElse(1);
       long width = moe.width().orElse(1);
       long experts = moe.experts().orElse(1);
-      long k = moe.k().orElse(1);
+      long k = (long) moe.k().orElse(1) * moe.groupsOfToken().orElse(1);
       long hidden =
           moe.kinds().stream()
               .flatMap(kind -> kind.integers("hidden").stream())

@@ -113,12 +113,29 @@ public enum Problem {
       "product of sizes too large",
       "{product} = {factors} = {value} {unit} exceeds {limit}, the most that {reason}; make one of"
           + " them smaller"),
+  GROUPS_UNEVEN(
+      "TK022",
+      "groups that do not divide the experts",
+      "groups = {groups}: {reason}; use a divisor of experts = {experts}, at least 2"),
+  K_OUTSIDE_LEVEL(
+      "TK023",
+      "k outside a level of a hierarchy",
+      "k = {k}, but there are {count} {choices} to choose from; use 1 <= k <= {count}"),
 
+  HIERARCHY_ALONE(
+      "TK025",
+      "@Hierarchy without experts to group",
+      "@Hierarchy on {name}, which has no @MoELayer with several experts: there is nothing to group;"
+          + " add @MoELayer(experts = ..., k = ...), or remove it"),
   SWIGLU_OUTSIDE_EXPERT(
       "TK026",
       "SWIGLU outside @Expert",
       "{attribute} = SWIGLU on @{annotation}: it is a gated hidden layer with three matrices, no"
           + " function of one element; use it on @Expert, or another function here"),
+  HIERARCHY_GATING(
+      "TK028",
+      "hierarchy of other gates",
+      "gating = {gating} beside @Hierarchy is not supported yet; use NOISY_TOP_K"),
 
   // Warnings about a layer.
   NOISY_TOP_1(

@@ -10,9 +10,11 @@ import java.util.OptionalInt;
  *
  * @param type the annotated interface whose layer this is; empty where the annotations stand on a
  *     model's method
+ * @param k experts a token, those in all of its groups together
  * @param width as written; absent where the model's holds
  * @param tokens as written; absent where the model's holds
  * @param kinds the {@code @Expert}s, in the order they are written
+ * @param hierarchy the groups of experts; absent where one gate chooses among all
  */
 public record MoE(
     Optional<SpecName> type,
@@ -24,7 +26,8 @@ public record MoE(
     double importanceLoss,
     double loadLoss,
     double noiseFloor,
-    List<ExpertKind> kinds) {
+    List<ExpertKind> kinds,
+    Optional<Hierarchy> hierarchy) {
   /** Copies the kinds. */
   public MoE {
     kinds = List.copyOf(kinds);
@@ -34,4 +37,12 @@ public record MoE(
   public ExpertKind expert() {
     return kinds.get(0);
   }
+
+  /**
+   * Groups of equally many experts, in their order.
+   *
+   * @param groups how many
+   * @param k groups a token; it has equally many experts in each
+   */
+  public record Hierarchy(int groups, int k) {}
 }

@@ -62,11 +62,17 @@ public record Counts(long parameters, long opsPerTimestep) {
     if (moe.experts() == 1) {
       return dense(expert);
     }
-    int gateMatrices = moe.gating() == Gating.NOISY_TOP_K ? 2 : 1;
-    long gate = (long) gateMatrices * width * moe.experts();
+    long gateMatrices = moe.gating() == Gating.NOISY_TOP_K ? 2 : 1;
+    long logits = moe.experts(); // of all gates, and those that a token meets
+    long met = logits;
+    if (moe.hierarchy().isPresent()) {
+      MoE.Hierarchy hierarchy = moe.hierarchy().get();
+      logits += hierarchy.groups();
+      met = hierarchy.groups() + (long) hierarchy.k() * moe.experts() / hierarchy.groups();
+    }
     return new Counts(
-        Math.addExact(gate, Math.multiplyExact(expert, moe.experts())),
-        Math.addExact(gate, Math.multiplyExact(expert, moe.k())));
+        Math.addExact(gateMatrices * width * logits, Math.multiplyExact(expert, moe.experts())),
+        Math.addExact(gateMatrices * width * met, Math.multiplyExact(expert, moe.k())));
   }
 
   private static Counts dense(long weights) {

@@ -46,8 +46,16 @@ final class MoELowering {
     String function = ModelLowering.function(moe.expert().activation(), " ");
     return moe.experts() == 1
         ? "feed-forward, %d to %d to %d,%s".formatted(width, hidden, width, function)
-        : "%d experts, k = %d, %d to %d to %d,%s"
-            .formatted(moe.experts(), moe.k(), width, hidden, width, function);
+        : "%d experts, %s, %d to %d to %d,%s"
+            .formatted(moe.experts(), choice(moe), width, hidden, width, function);
+  }
+
+  private static String choice(MoE moe) {
+    return moe.hierarchy()
+        .map(
+            it ->
+                "%d of %d groups, k = %d in each".formatted(it.k(), it.groups(), moe.k() / it.k()))
+        .orElse("k = " + moe.k());
   }
 
   private boolean training() {
@@ -77,7 +85,10 @@ final class MoELowering {
     Buffer dOut = training() ? b.work("dOut", pairs, width) : null;
     CombineOp combine = new CombineOp(name, tokens, width, k);
 
-    Runnable gateBackward = gate(moe, ends, gate, dGates, b);
+    Runnable gateBackward =
+        moe.hierarchy().isPresent()
+            ? hierarchy(moe, ends, gate, dGates, b)
+            : gate(moe, ends, gate, dGates, b);
     if (program == Program.EVALUATE && !name.isEmpty()) {
       b.routing(new LayerPlan.RoutingSource(k, gate.chosen(), gate.gates()));
     }
@@ -122,6 +133,19 @@ final class MoELowering {
     b.forward(op.forward(ends.x(), weights, kept, out));
     return () ->
         b.backward(op.backward(ends.x(), weights, kept, out, dGates, dClean, dRaw, ends.dx()));
+  }
+
+  /** Likewise of two levels of gates. */
+  private Runnable hierarchy(MoE moe, Ends ends, GateBuffers out, Buffer dGates, LayerBuilder b) {
+    HierarchicalGateOp gate = new HierarchicalGateOp(name, tokens, moe);
+    balance(gate, out, b);
+    HierarchyLowering levels =
+        new HierarchyLowering(parameters, name, tokens, width, number, moe, b);
+    if (!training()) {
+      levels.infer(gate, ends.x(), out);
+      return () -> {};
+    }
+    return levels.train(gate, ends, out, dGates);
   }
 
   private Buffer gateParameter(String local, String file, long n, LayerBuilder b) {

@@ -61,7 +61,7 @@ record Products(Tile tile) {
     }
 
     /** Blocks enough for the row tiles of any routing: see {@code perceptron.cuh}. */
-    private long tiles() {
+    long tiles() {
       return slots <= experts ? slots : experts + slots / tile().rows();
     }
 

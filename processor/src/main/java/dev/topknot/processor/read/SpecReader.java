@@ -93,11 +93,14 @@ public final class SpecReader {
   }
 
   private static MoE moe(Optional<SpecName> type, List<Mark> marks) {
-    Mark mark = marks.stream().filter(it -> it.name().equals("MoELayer")).findFirst().orElseThrow();
+    Mark mark = mark(marks, "MoELayer").orElseThrow();
+    Optional<MoE.Hierarchy> hierarchy =
+        mark(marks, "Hierarchy")
+            .map(it -> new MoE.Hierarchy(integer(it, "groups"), integer(it, "k")));
     return new MoE(
         type,
         integer(mark, "experts"),
-        integer(mark, "k"),
+        integer(mark, "k") * hierarchy.map(MoE.Hierarchy::k).orElse(1),
         mark.writtenInteger("width"),
         mark.writtenInteger("tokens"),
         mark.constant("gating", Gating.class).orElseThrow(),
@@ -111,7 +114,12 @@ public final class SpecReader {
                     new ExpertKind(
                         it.integers("hidden"),
                         it.constant("activation", ActivationFunction.class).orElseThrow()))
-            .toList());
+            .toList(),
+        hierarchy);
+  }
+
+  private static Optional<Mark> mark(List<Mark> marks, String annotation) {
+    return marks.stream().filter(it -> it.name().equals(annotation)).findFirst();
   }
 
   private static Modifiers modifiers(Method method) {

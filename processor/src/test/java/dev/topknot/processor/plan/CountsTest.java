@@ -13,20 +13,24 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** The flat rows of [S17] table 7: ops/timestep and parameters in millions. */
+/** Rows of [S17] table 7: ops/timestep and parameters in millions. */
 class CountsTest {
   @ParameterizedTest
   @CsvSource({
-    "4xLSTM-512, 4, 0, 0, 0, 8388608, 8388608, 8.4, 8.4",
-    "MoE-1-Wide, 2, 1, 1, 4096, 8388608, 8388608, 8.4, 8.4",
-    "MoE-4, 2, 4, 4, 1024, 8392704, 8392704, 8.4, 8.4",
-    "MoE-32, 2, 32, 4, 1024, 8421376, 37781504, 8.4, 37.8",
-    "MoE-256, 2, 256, 4, 1024, 8650752, 272891904, 8.6, 272.9"
+    "4xLSTM-512, 4, 0, 0, 0, 0, 8388608, 8388608, 8.4, 8.4",
+    "MoE-1-Wide, 2, 1, 0, 1, 4096, 8388608, 8388608, 8.4, 8.4",
+    "MoE-4, 2, 4, 0, 4, 1024, 8392704, 8392704, 8.4, 8.4",
+    "MoE-32, 2, 32, 0, 4, 1024, 8421376, 37781504, 8.4, 37.8",
+    "MoE-256, 2, 256, 0, 4, 1024, 8650752, 272891904, 8.6, 272.9",
+    "MoE-256-h, 2, 256, 16, 2, 1024, 8437760, 272908288, 8.4, 272.9",
+    "MoE-1024-h, 2, 1024, 16, 2, 1024, 8536064, 1079001088, 8.5, 1079.0",
+    "MoE-4096-h, 2, 4096, 16, 2, 1024, 8929280, 4303372288, 8.9, 4303.4"
   })
   void table7(
       String name,
       int lstms,
       int experts,
+      int groups,
       int k,
       int hidden,
       long ops,
@@ -38,7 +42,7 @@ class CountsTest {
       layers.add(Specs.named("lstm" + i, new LayerKind.Lstm(512)));
     }
     if (experts > 0) {
-      MoE moe = new MoE(experts, k, hidden);
+      MoE moe = new MoE(experts, groups, k, hidden);
       layers.add(Math.min(1, lstms), moe.layer());
     }
     ModelSpec model = Specs.model(32, 20, 10_000, 512, layers.toArray(ModelSpec.Layer[]::new));
@@ -60,10 +64,12 @@ class CountsTest {
     assertThat(counts.parameters() / 1e6).isCloseTo(9.4, within(0.05));
   }
 
-  private record MoE(int experts, int k, int hidden) {
+  /** With groups, a token goes to k experts in each of two. */
+  private record MoE(int experts, int groups, int k, int hidden) {
     ModelSpec.Layer layer() {
+      dev.topknot.processor.model.MoE flat = Specs.moe(experts, k, hidden, ActivationFunction.RELU);
       return Specs.named(
-          "moe", new LayerKind.Experts(Specs.moe(experts, k, hidden, ActivationFunction.RELU)));
+          "moe", new LayerKind.Experts(groups == 0 ? flat : Specs.inGroups(flat, groups, 2)));
     }
   }
 }

@@ -38,6 +38,15 @@ class PlannerTest {
                 Specs.named("plain", new LayerKind.Experts(moe))));
       }
       specs.add(Specs.layer(Specs.moe(1, 1, 24, activation), 8, 1));
+      MoE grouped = Specs.inGroups(Specs.moe(12, 2, 24, activation), 3, 2);
+      specs.add(Specs.layer(grouped, 40, 33));
+      specs.add(
+          Specs.model(
+              3,
+              7,
+              101,
+              40,
+              Specs.residual("moe", new LayerKind.Experts(grouped), ActivationFunction.TANH)));
     }
     return specs.stream();
   }

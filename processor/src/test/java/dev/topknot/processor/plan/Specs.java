@@ -32,7 +32,24 @@ public final class Specs {
         0.1,
         0.1,
         0.01,
-        List.of(new ExpertKind(List.of(hidden), activation)));
+        List.of(new ExpertKind(List.of(hidden), activation)),
+        Optional.empty());
+  }
+
+  /** The same experts in groups, of which a token goes to {@code k}. */
+  public static MoE inGroups(MoE moe, int groups, int k) {
+    return new MoE(
+        moe.type(),
+        moe.experts(),
+        moe.k() * k,
+        moe.width(),
+        moe.tokens(),
+        moe.gating(),
+        moe.importanceLoss(),
+        moe.loadLoss(),
+        moe.noiseFloor(),
+        moe.kinds(),
+        Optional.of(new MoE.Hierarchy(groups, k)));
   }
 
   /** The same layer with another gate. */
@@ -47,7 +64,8 @@ public final class Specs {
         moe.importanceLoss(),
         moe.loadLoss(),
         moe.noiseFloor(),
-        moe.kinds());
+        moe.kinds(),
+        moe.hierarchy());
   }
 
   /** A layer of its own, {@code com.example.Experts}. */
