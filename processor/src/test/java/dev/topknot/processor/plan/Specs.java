@@ -32,7 +32,8 @@ public final class Specs {
         0.1,
         0.1,
         0.01,
-        List.of(new ExpertKind(List.of(hidden), activation)));
+        false,
+        List.of(new ExpertKind(experts, List.of(hidden), activation, false)));
   }
 
   /** The same layer with another gate. */
@@ -47,6 +48,7 @@ public final class Specs {
         moe.importanceLoss(),
         moe.loadLoss(),
         moe.noiseFloor(),
+        moe.recompute(),
         moe.kinds());
   }
 
