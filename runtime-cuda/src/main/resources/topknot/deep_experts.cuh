@@ -48,7 +48,7 @@ TOPKNOT_DEVICE void multiplySlopeOfSlots(const int* offsets, const float* z, flo
     hiddenForward<S>(HiddenRows<S, S::GATHERS>::group(offsets, rows), in, w, z, a);               \
   }                                                                                               \
   TOPKNOT_KERNEL(256)                                                                             \
-  prefix##_backward_slope(const Run* run, const int* offsets, const float* z, float* da) {        \
+  prefix##_backward_slope(const Run*, const int* offsets, const float* z, float* da) {            \
     multiplySlopeOfSlots<S>(offsets, z, da);                                                      \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
