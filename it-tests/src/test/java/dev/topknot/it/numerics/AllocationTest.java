@@ -64,7 +64,11 @@ class AllocationTest {
 
   static Stream<Function<Device, MoE>> layers() {
     return Stream.of(
-        TopknotSpecs_TwoFiftySix::on, TopknotSpecs_Three::on, TopknotSpecs_SixtyFour::on);
+        TopknotSpecs_TwoFiftySix::on,
+        TopknotSpecs_Three::on,
+        TopknotSpecs_SixtyFour::on,
+        TopknotExpertSpecs_Kinds::on,
+        TopknotExpertSpecs_RecomputedKinds::on);
   }
 
   @ParameterizedTest
@@ -107,6 +111,11 @@ class AllocationTest {
       return switch (moe.name().substring(moe.name().lastIndexOf('.') + 1)) {
         case "TwoFiftySix" ->
             new Parts(TopknotSpecs_TwoFiftySix.TOKENS, TopknotSpecs_TwoFiftySix.WIDTH);
+        case "Kinds" -> new Parts(TopknotExpertSpecs_Kinds.TOKENS, TopknotExpertSpecs_Kinds.WIDTH);
+        case "RecomputedKinds" ->
+            new Parts(
+                TopknotExpertSpecs_RecomputedKinds.TOKENS,
+                TopknotExpertSpecs_RecomputedKinds.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
         default -> new Parts(TopknotSpecs_SixtyFour.TOKENS, TopknotSpecs_SixtyFour.WIDTH);
       };

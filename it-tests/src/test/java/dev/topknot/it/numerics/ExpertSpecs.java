@@ -1,13 +1,24 @@
 package dev.topknot.it.numerics;
 
+import dev.topknot.dsl.Activation;
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Dropout;
+import dev.topknot.dsl.Embedding;
 import dev.topknot.dsl.Expert;
 import dev.topknot.dsl.Gating;
 import dev.topknot.dsl.MoELayer;
+import dev.topknot.dsl.MoEModel;
 import dev.topknot.dsl.Precision;
+import dev.topknot.dsl.Residual;
+import dev.topknot.dsl.Softmax;
+import dev.topknot.runtime.LanguageModel;
+import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.MoE;
 
-/** Layers of experts with several hidden layers, of several kinds, shared ones, recomputed ones. */
+/**
+ * Layers and models of experts with several hidden layers, of several kinds, shared ones,
+ * recomputed ones.
+ */
 final class ExpertSpecs {
   static final double IMPORTANCE = LayerCase.IMPORTANCE_LOSS;
   static final double LOAD = LayerCase.LOAD_LOSS;
@@ -177,4 +188,56 @@ final class ExpertSpecs {
   @MoELayer(experts = 1, k = 1, width = 14, tokens = 33)
   @Expert(hidden = 40, activation = ActivationFunction.SWIGLU)
   interface NotRecomputedSingle extends MoE {}
+
+  @MoEModel(batch = 3, timesteps = 5)
+  interface RecomputedModel extends LanguageModel {
+    @Embedding(vocabulary = 30, width = 12)
+    Layer words();
+
+    @MoELayer(experts = 4, k = 2, recompute = true)
+    @Expert(count = 2, hidden = 20)
+    @Expert(
+        hidden = {9, 14},
+        activation = ActivationFunction.GELU)
+    @Expert(shared = true, hidden = 7, activation = ActivationFunction.SWIGLU)
+    @Activation(ActivationFunction.SIGMOID)
+    @Dropout(0.3)
+    @Residual
+    MoE experts();
+
+    @MoELayer(experts = 1, k = 1, recompute = true)
+    @Expert(hidden = {9, 14})
+    @Expert(shared = true, hidden = 8, activation = ActivationFunction.TANH)
+    @Dropout(0.2)
+    MoE single();
+
+    @Softmax(vocabulary = 30)
+    Layer next();
+  }
+
+  @MoEModel(batch = 3, timesteps = 5)
+  interface NotRecomputedModel extends LanguageModel {
+    @Embedding(vocabulary = 30, width = 12)
+    Layer words();
+
+    @MoELayer(experts = 4, k = 2)
+    @Expert(count = 2, hidden = 20)
+    @Expert(
+        hidden = {9, 14},
+        activation = ActivationFunction.GELU)
+    @Expert(shared = true, hidden = 7, activation = ActivationFunction.SWIGLU)
+    @Activation(ActivationFunction.SIGMOID)
+    @Dropout(0.3)
+    @Residual
+    MoE experts();
+
+    @MoELayer(experts = 1, k = 1)
+    @Expert(hidden = {9, 14})
+    @Expert(shared = true, hidden = 8, activation = ActivationFunction.TANH)
+    @Dropout(0.2)
+    MoE single();
+
+    @Softmax(vocabulary = 30)
+    Layer next();
+  }
 }

@@ -52,6 +52,34 @@ public final class Specs {
         moe.kinds());
   }
 
+  /** The same layer with these experts. */
+  public static MoE withKinds(MoE moe, boolean recompute, ExpertKind... kinds) {
+    return new MoE(
+        moe.type(),
+        moe.experts(),
+        moe.k(),
+        moe.width(),
+        moe.tokens(),
+        moe.gating(),
+        moe.importanceLoss(),
+        moe.loadLoss(),
+        moe.noiseFloor(),
+        recompute,
+        List.of(kinds));
+  }
+
+  /** Five experts of three kinds, the middle one deep, and three that every token visits. */
+  public static MoE kinds(boolean recompute) {
+    return withKinds(
+        moe(5, 2, 24, ActivationFunction.RELU),
+        recompute,
+        new ExpertKind(2, List.of(24), ActivationFunction.RELU, false),
+        new ExpertKind(2, List.of(12, 30), ActivationFunction.GELU, false),
+        new ExpertKind(1, List.of(16), ActivationFunction.SWIGLU, false),
+        new ExpertKind(2, List.of(8), ActivationFunction.TANH, true),
+        new ExpertKind(1, List.of(8, 6, 4), ActivationFunction.GELU, true));
+  }
+
   /** A layer of its own, {@code com.example.Experts}. */
   public static LayerSpec layer(MoE moe, int width, int tokens) {
     return new LayerSpec(

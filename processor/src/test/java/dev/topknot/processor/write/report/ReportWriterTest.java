@@ -4,9 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.LayerSpec;
+import dev.topknot.processor.model.MoE;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class ReportWriterTest {
@@ -48,6 +51,27 @@ class ReportWriterTest {
         .containsPattern("\\| next_softmax_loss_forward_logits .*\\| 1,638.4 \\| bf16 \\|")
         .containsPattern("\\| below_lstm_forward_step .*\\| 83.9 \\| fp32 \\|")
         .containsPattern("\\| experts_noisy_top_k_gate_forward_logits .*\\| fp32 \\|");
+  }
+
+  @Test
+  void saysWhatIsNotKeptAndWhatThatCosts() {
+    // 21 tokens, 2 experts each: a hidden row of 600 floats, and a product of 40 by 600 for it
+    ExpertKind kind = new ExpertKind(4, List.of(600), ActivationFunction.RELU, false);
+    MoE moe = Specs.moe(4, 2, 600, ActivationFunction.RELU);
+    String not = "Computed again in the backward pass, not kept from the forward pass";
+    assertThat(ReportWriter.write(Planner.plan(Specs.layer(moe, 40, 21)))).doesNotContain(not);
+    assertThat(
+            ReportWriter.write(Planner.plan(Specs.layer(Specs.withKinds(moe, true, kind), 40, 21))))
+        .containsOnlyOnce(not + ": 98.4 KiB, for 2.0 MFLOP.")
+        .contains("Experts.recompute(x, offsets, rows, w1, gatheredAgain, hiddenAgain) | 2.0 |");
+  }
+
+  @Test
+  void countsKindsAtABalancedLoad() {
+    assertThat(ReportWriter.write(Planner.plan(Specs.layer(Specs.kinds(false), 40, 33))))
+        .contains("| experts.4+\\*.w3 | [16, 40] | 640 |")
+        // 27 of 66 slots, rounded up, through 40 by 24 and back
+        .contains("w1, w2, gathered, hidden, out) | 0.1 |");
   }
 
   @Test
