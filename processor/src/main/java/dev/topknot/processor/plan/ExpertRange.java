@@ -6,9 +6,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The experts that an op computes, one kind of those of a layer. The rows of packed buffers are the
- * slots of all experts, whose number is known when the tokens are; those of a kind follow one
- * another.
+ * The experts that an op computes: all of a layer, or one kind of them. Buffers of slots have rows
+ * for the slots of all experts; those of a kind follow one another, from where the device's offsets
+ * say.
  *
  * @param tokens the most tokens of a call
  * @param k experts a token
@@ -37,7 +37,7 @@ record ExpertRange(int tokens, int k, int all, int first, int count) {
     return (double) count / all;
   }
 
-  /** The part of these experts that has slots, at most where the layer has no others. */
+  /** The part of these experts that has slots at most, if the load is balanced over the kinds. */
   double touched() {
     return Math.min(1.0, (double) tokens * k / all);
   }
