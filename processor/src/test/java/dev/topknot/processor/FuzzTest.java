@@ -71,12 +71,15 @@ class FuzzTest {
     text.append(
         attribute(10, "optimizer", "Optimizer." + any(List.of("ADAM", "ADAM_FACTORED", "NONE"))));
     text.append(attribute(10, "precision", "Precision." + any(List.of("FP32", "BF16"))));
+    text.append(attribute(10, "recompute", any(List.of("true", "false"))));
     text.append(")");
     if (chance(20)) {
       text.append(" @Hierarchy(groups = %s, k = %s)".formatted(any(INTEGERS), any(INTEGERS)));
     }
     for (int kinds = chance(80) ? 1 : random.nextInt(4); kinds > 0; kinds--) {
       text.append(" @Expert(hidden = ").append(hidden());
+      text.append(attribute(30, "count", any(INTEGERS)));
+      text.append(attribute(20, "shared", any(List.of("true", "false"))));
       text.append(attribute(30, "activation", function())).append(")");
     }
     return text.toString();

@@ -66,8 +66,19 @@ class PositionsTest {
       strings = {
         "hidden = {/*TK014*/ 0}",
         "hidden = /*TK014*/ -8, activation = ActivationFunction.SWIGLU",
-        "hidden = {8, /*TK018*/ /*TK014*/ -3}",
-        "hidden = {8, /*TK018*/ 8, 8}",
+        "hidden = {8, /*TK014*/ -3}",
+        "hidden = {8, 8, 8}",
+        "hidden = {8, /*TK037*/ 8, 8}, activation = ActivationFunction.SWIGLU",
+        "hidden = 8, count = 4",
+        "hidden = 8, count = /*TK034*/ 3",
+        "hidden = 8, count = /*TK014*/ 0",
+        "hidden = 8, count = /*TK015*/ 20_000_000",
+        "hidden = 8, shared = false",
+        "hidden = 8) @Expert(hidden = 8, shared = true, count = /*TK014*/ -1",
+        "hidden = 8, count = 1) @Expert(hidden = 8, shared = true) @Expert(hidden = 6, count = 3",
+        "hidden = 8, count = 1) @Expert(hidden = 6",
+        "hidden = 8) @Expert(hidden = 6, count = /*TK034*/ 4",
+        "hidden = 8, count = 2) @Expert(hidden = 6, count = /*TK034*/ 3",
         "hidden = 1 << 24 /*TK015*/ | 1",
         "hidden = /*TK017*/ {}"
       })
@@ -236,8 +247,32 @@ class PositionsTest {
             """
             @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
             @Expert(hidden = /*TK014*/ 0)
-            /*TK011*/ @Expert(hidden = {8, /*TK018*/ /*TK014*/ -1})
-            @Expert(hidden = {/*TK014*/ -2}, activation = ActivationFunction.TANH)
+            /*TK035*/ @Expert(hidden = {8, /*TK014*/ -1})
+            /*TK035*/ @Expert(hidden = {/*TK014*/ -2}, activation = ActivationFunction.TANH)
+            interface News extends MoE {}
+            """)
+        .check();
+  }
+
+  @Test
+  void sharedExpertsAlone() {
+    MarkedSource.of(
+            """
+            @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+            /*TK036*/ @Expert(hidden = 8, shared = true)
+            @Expert(hidden = 9, shared = true)
+            interface News extends MoE {}
+            """)
+        .check();
+  }
+
+  @Test
+  void tooManySharedExperts() {
+    MarkedSource.of(
+            """
+            /*TK021*/ @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+            @Expert(hidden = 8)
+            @Expert(hidden = 8, shared = true, count = 65)
             interface News extends MoE {}
             """)
         .check();
@@ -248,7 +283,7 @@ class PositionsTest {
     MarkedSource.of(
             """
             @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
-            @Expert.Kinds({@Expert(hidden = 8), /*TK011*/ @Expert(hidden = /*TK014*/ 0)})
+            @Expert.Kinds({@Expert(hidden = 8), /*TK035*/ @Expert(hidden = /*TK014*/ 0)})
             interface News extends MoE {}
             """)
         .check();

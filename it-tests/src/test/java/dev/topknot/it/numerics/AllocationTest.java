@@ -87,6 +87,8 @@ class AllocationTest {
         TopknotSpecs_Three::on,
         TopknotSpecs_SixtyFour::on,
         TopknotSpecs_WholeGroups::on,
+        TopknotExpertSpecs_Kinds::on,
+        TopknotExpertSpecs_RecomputedKinds::on,
         TopknotAdamFactoredTest_Lines::on);
   }
 
@@ -133,6 +135,11 @@ class AllocationTest {
             new Parts(TopknotSpecs_TwoFiftySix.TOKENS, TopknotSpecs_TwoFiftySix.WIDTH);
         case "WholeGroups" ->
             new Parts(TopknotSpecs_WholeGroups.TOKENS, TopknotSpecs_WholeGroups.WIDTH);
+        case "Kinds" -> new Parts(TopknotExpertSpecs_Kinds.TOKENS, TopknotExpertSpecs_Kinds.WIDTH);
+        case "RecomputedKinds" ->
+            new Parts(
+                TopknotExpertSpecs_RecomputedKinds.TOKENS,
+                TopknotExpertSpecs_RecomputedKinds.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
         case "Lines" ->
             new Parts(TopknotAdamFactoredTest_Lines.TOKENS, TopknotAdamFactoredTest_Lines.WIDTH);

@@ -2,6 +2,7 @@ package dev.topknot.it.reference;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -106,6 +107,40 @@ class GradientsTest {
           .isEqualTo(tokens);
     }
     checkPass(draw.normal(tokens, width, 1), x, parameters, () -> moe.forward(x, xi));
+  }
+
+  /** Experts of different shapes, and shared ones. */
+  @Test
+  void kindsOfExperts() {
+    Draw draw = new Draw(31);
+    int width = 5;
+    Matrix x = draw.normal(8, width, 1);
+    Matrix noise = draw.normal(8, 4, 1);
+    Map<String, Matrix> parameters = new LinkedHashMap<>();
+    parameters.put("gateWeights", draw.weights(width, 4));
+    parameters.put("noiseWeights", draw.weights(width, 4));
+    Gating gating =
+        new Gating(
+            Gating.Kind.NOISY_TOP_K,
+            2,
+            0.01,
+            parameters.get("gateWeights"),
+            parameters.get("noiseWeights"));
+    List<Expert> experts = new ArrayList<>(draw.experts(2, "TANH", width, 3));
+    experts.addAll(draw.experts(1, "SWIGLU", width, 6));
+    experts.addAll(draw.experts(1, "GELU", width, 4, 7));
+    List<Expert> shared = new ArrayList<>(draw.experts(1, "SIGMOID", width, 3, 2));
+    shared.addAll(draw.experts(1, "SWIGLU", width, 4));
+    for (int i = 0; i < experts.size(); i++) {
+      String prefix = "experts." + i + ".";
+      experts.get(i).weights().forEach((name, w) -> parameters.put(prefix + name, w));
+    }
+    for (int s = 0; s < shared.size(); s++) {
+      String prefix = "shared." + s + ".";
+      shared.get(s).weights().forEach((name, w) -> parameters.put(prefix + name, w));
+    }
+    MoE moe = new MoE(gating, 0.7, 0.3, experts, shared);
+    checkPass(draw.normal(8, width, 1), x, parameters, () -> moe.forward(x, noise));
   }
 
   @Test

@@ -17,7 +17,12 @@ public sealed interface Argument {
 
   /** The operand of the call with this number, from 0. */
   static Argument operand(int index) {
-    return new OperandOfCall(index);
+    return operand(index, 0);
+  }
+
+  /** Likewise, from one of its elements on. */
+  static Argument operand(int index, long from) {
+    return new OperandOfCall(index, from);
   }
 
   /**
@@ -58,7 +63,7 @@ public sealed interface Argument {
   record Options() implements Argument {}
 
   /** See {@link #operand}. */
-  record OperandOfCall(int index) implements Argument {}
+  record OperandOfCall(int index, long from) implements Argument {}
 
   /** See {@link #scratch}. */
   record Scratch(String name, long bytes) implements Argument {

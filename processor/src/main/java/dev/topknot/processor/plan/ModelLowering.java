@@ -186,7 +186,7 @@ final class ModelLowering {
       MoELowering.Ends ends,
       LayerBuilder b) {
     int units = dense.units();
-    DenseOp op = new DenseOp(name, tokens, inputs, units, dense.activation(), tile);
+    DenseOp op = new DenseOp(name, tokens, inputs, units, dense.activation(), true, tile);
     Buffer weight =
         b.parameter(
             "weight",

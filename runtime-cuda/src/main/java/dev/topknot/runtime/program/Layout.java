@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /**
  * Where every parameter of a compiled specification lies in its parameter arena. Gradients lie at
@@ -14,6 +15,9 @@ import java.util.List;
  */
 public final class Layout {
   private static final long ALIGNMENT = 64;
+
+  /** Where the number of a copy stands in a name. */
+  private static final Pattern NUMBER = Pattern.compile("(?:(\\d+)\\+)?\\*");
 
   private final String spec;
   private final List<Entry> entries;
@@ -137,7 +141,8 @@ public final class Layout {
    * One parameter of a layer, or the parameter of the same name of all its experts.
    *
    * @param layer name of the layer; empty for a layer that stands alone
-   * @param name name within the layer; of several copies with a {@code *} for the copy's number
+   * @param name name within the layer; of several copies with a {@code *} for the copy's number, or
+   *     with {@code 48+*} where they are numbered from 48 on
    * @param copies how many tensors of this shape lie one after the other
    * @param rows rows (outputs) of one; a bias has one row
    * @param columns columns (inputs) of one
@@ -181,7 +186,14 @@ public final class Layout {
 
     /** Name of one copy with its layer, such as {@code experts.experts.3.w1}. */
     public String fullName(int copy) {
-      String own = name.replace("*", Integer.toString(copy));
+      String own =
+          NUMBER
+              .matcher(name)
+              .replaceFirst(
+                  found -> {
+                    String first = found.group(1);
+                    return Integer.toString(copy + (first == null ? 0 : Integer.parseInt(first)));
+                  });
       return layer.isEmpty() ? own : layer + "." + own;
     }
   }

@@ -127,7 +127,7 @@ final class CudaLayerWriter extends LayerWriter {
     Map<String, Object> annotated = new TreeMap<>();
     calls()
         .flatMap(call -> call.op().constants().stream())
-        .filter(constant -> constant.value() instanceof Double)
+        .filter(constant -> constant.value() instanceof Double rate && rate != 0)
         .forEach((Constant constant) -> annotated.put(constant.name(), constant.value()));
     CodeBlock.Builder values = CodeBlock.builder().add("$S", layer.name());
     for (String option : OPTIONS) {

@@ -126,7 +126,11 @@ final class LaunchWriter {
   private CodeBlock argument(
       Call call, Argument argument, KernelLoop loop, Map<String, Long> offsets) {
     if (argument instanceof Argument.OperandOfCall operand) {
-      return value.apply(call.operands().get(operand.index()).buffer());
+      CodeBlock start = value.apply(call.operands().get(operand.index()).buffer());
+      return operand.from() == 0
+          ? start
+          : CodeBlock.of(
+              "$L + $L", start, Literals.longInteger(operand.from() * Buffer.ELEMENT_BYTES));
     } else if (argument instanceof Argument.Scratch it) {
       String field = field(it.name(), offsets.get(it.name()));
       while (!scratch.containsKey(field)) {

@@ -178,6 +178,7 @@ public final class ReportWriter {
     line(
         "Workspace: %s; without sharing it would be %s.",
         bytes(workspace.size() * Buffer.ELEMENT_BYTES), bytes(unshared));
+    recomputed(program);
     line("");
     line("| buffer | shape | offset in bytes | bytes | first step | last step |");
     line("|---|---|---:|---:|---:|---:|");
@@ -188,6 +189,24 @@ public final class ReportWriter {
       row(p, " (" + Region.STATE.name().toLowerCase(Locale.ROOT) + ")");
     }
     line("");
+  }
+
+  /** What the backward pass computes again: forward passes within it. */
+  private void recomputed(ProgramPlan program) {
+    long bytes = 0;
+    long flops = 0;
+    for (LayerPlan layer : program.layers()) {
+      for (Call call : layer.recomputed()) {
+        flops += call.cost().flops();
+      }
+      bytes += layer.notKept().stream().mapToLong(Buffer::bytes).sum();
+    }
+    if (flops > 0) {
+      line("");
+      line(
+          "Computed again in the backward pass, not kept from the forward pass: %s, for %,.1f MFLOP.",
+          bytes(bytes), flops / 1e6);
+    }
   }
 
   private void row(Memory.Placement p, String remark) {

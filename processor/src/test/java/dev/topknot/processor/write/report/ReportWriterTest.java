@@ -4,12 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Optimizer;
+import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.LayerSpec;
+import dev.topknot.processor.model.MoE;
 import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
+import java.util.List;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
@@ -63,6 +66,26 @@ class ReportWriterTest {
         .contains("| softmax in training | over a token's target and 100 samples of 1,000 tokens")
         .contains("| next.logits | [10, 110] |")
         .contains("SampledSoftmaxLoss.forward(x, weight, bias, targets, classes,");
+  }
+
+  void saysWhatIsNotKeptAndWhatThatCosts() {
+    // 21 tokens, 2 experts each: a hidden row of 600 floats, and a product of 40 by 600 for it
+    ExpertKind kind = new ExpertKind(4, List.of(600), ActivationFunction.RELU, false);
+    MoE moe = Specs.moe(4, 2, 600, ActivationFunction.RELU);
+    String not = "Computed again in the backward pass, not kept from the forward pass";
+    assertThat(ReportWriter.write(Planner.plan(Specs.layer(moe, 40, 21)))).doesNotContain(not);
+    assertThat(
+            ReportWriter.write(Planner.plan(Specs.layer(Specs.withKinds(moe, true, kind), 40, 21))))
+        .containsOnlyOnce(not + ": 98.4 KiB, for 2.0 MFLOP.")
+        .contains("Experts.recompute(x, offsets, rows, w1, gatheredAgain, hiddenAgain) | 2.0 |");
+  }
+
+  @Test
+  void countsKindsAtABalancedLoad() {
+    assertThat(ReportWriter.write(Planner.plan(Specs.layer(Specs.kinds(false), 40, 33))))
+        .contains("| experts.4+\\*.w3 | [16, 40] | 640 |")
+        // 27 of 66 slots, rounded up, through 40 by 24 and back
+        .contains("w1, w2, gathered, hidden, out) | 0.1 |");
   }
 
   @Test
