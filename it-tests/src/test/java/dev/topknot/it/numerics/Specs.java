@@ -279,28 +279,28 @@ final class Specs {
   /** A projected recurrent layer, and a softmax that training samples. */
   @MoEModel(batch = 3, timesteps = 7)
   interface Sampled extends LanguageModel {
-    @Embedding(vocabulary = 90, width = 12)
+    @Embedding(vocabulary = 100, width = 12)
     Layer words();
 
     @Lstm(units = 17, projection = 12)
     @Residual
     Layer below();
 
-    @Softmax(vocabulary = 90, samples = 25)
+    @Softmax(vocabulary = 100, samples = 25)
     Layer next();
   }
 
   /** Likewise with bf16 operands. */
   @MoEModel(batch = 3, timesteps = 7, precision = Precision.BF16)
   interface RoundedSampled extends LanguageModel {
-    @Embedding(vocabulary = 90, width = 12)
+    @Embedding(vocabulary = 100, width = 12)
     Layer words();
 
     @Lstm(units = 17, projection = 12)
     @Residual
     Layer below();
 
-    @Softmax(vocabulary = 90, samples = 25)
+    @Softmax(vocabulary = 100, samples = 25)
     Layer next();
   }
 
