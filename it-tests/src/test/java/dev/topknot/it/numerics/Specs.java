@@ -204,10 +204,17 @@ final class Specs {
   @Expert(hidden = 33, activation = ActivationFunction.SWIGLU)
   interface WholeGroups extends MoE {}
 
-  /** A gate that keeps all there is on both levels. */
-  @MoELayer(experts = 6, k = 3, width = 16, tokens = 20, importanceLoss = IMPORTANCE)
+  /** Gates that keep all there is on both levels. */
+  @MoELayer(
+      experts = 6,
+      k = 3,
+      width = 16,
+      tokens = 20,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
   @Hierarchy(groups = 2, k = 2)
   @Expert(hidden = 7)
+  @SuppressWarnings("TK032") // a load that has no gradient
   interface AllOfAll extends MoE {}
 
   /** More groups than rows, and experts behind the first 128 of a group. */
