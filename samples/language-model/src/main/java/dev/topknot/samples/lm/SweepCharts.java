@@ -96,9 +96,9 @@ final class SweepCharts {
             .yAxisTitle("perplexity on held-out text")
             .build();
     double[] xs = ascending(all);
-    chart.getStyler().setXAxisLogarithmic(true);
+    chart.getStyler().setXAxisLogarithmic(true).setXAxisDecimalPattern("#,##0.###");
     chart.getStyler().setXAxisLogarithmicDecadeOnly(xs[xs.length - 1] > FULLY_LABELLED * xs[0]);
-    chart.getStyler().setAxisTickLabelsFont(new Font(Font.SANS_SERIF, Font.PLAIN, 11));
+    chart.getStyler().setAxisTickLabelsFont(new Font(Font.SANS_SERIF, Font.PLAIN, 9));
     chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideS);
     chart.getStyler().setLegendLayout(Styler.LegendLayout.Horizontal);
     Charts.plain(chart.getStyler());
