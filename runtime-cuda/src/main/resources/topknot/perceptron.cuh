@@ -45,7 +45,7 @@ struct AllTokens {
   }
 };
 
-/** The slots of each expert, sorted by expert; S has TOKENS, K, EXPERTS as well. */
+/** The slots of each expert, sorted by expert; S has TOKENS, K, PLACES, EXPERTS as well. */
 template <class S>
 struct ByExpert {
   static constexpr bool GATED = true;
@@ -183,8 +183,8 @@ template <class Tile>
 constexpr int GATED_SHARED_BYTES = Tile::SHARED_BYTES + Tile::M * 4;
 
 /**
- * The gate value of each slot of a tile to shared memory: that of its token's pair. To be read
- * after a product, which has barriers.
+ * The gate value of each slot of a tile to shared memory: that of its place, one of its token's
+ * PLACES. To be read after a product, which has barriers.
  */
 template <class S>
 TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int* slots,
@@ -193,10 +193,10 @@ TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int*
   float* shared = sharedMemory<float>() + Tile::SHARED_BYTES / 4;
   for (int i = static_cast<int>(threadIdx.x); i < tile.rows; i += Tile::THREADS) {
     const int slot = tile.first + i;
-    const long long pair = static_cast<long long>(list[slot]) * S::K;
+    const long long place = static_cast<long long>(list[slot]) * S::PLACES;
     float gate = 0;
-    for (int j = 0; j < S::K; j++) {
-      gate = slots[pair + j] == slot ? gates[pair + j] : gate;
+    for (int j = 0; j < S::PLACES; j++) {
+      gate = slots[place + j] == slot ? gates[place + j] : gate;
     }
     shared[i] = gate;
   }
@@ -204,24 +204,26 @@ TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int*
 }
 
 /**
- * dGates of each pair = the sum of its slot's parts [ceil(HIDDEN / N), TOKENS K], in their order;
- * grid: pairs / 256, rounded up, 256 threads.
+ * dGates of each place = the sum of its slot's parts [ceil(HIDDEN / N), TOKENS K], in their order, 0
+ * where it has no slot; grid: TOKENS PLACES / 256, rounded up, 256 threads.
  */
 template <class S>
 TOPKNOT_DEVICE void sumGateGradients(const Run* run, const int* slots, const float* parts,
                                      float* dGates) {
   using Tile = typename S::Tile;
   const long long pairs = static_cast<long long>(S::TOKENS) * S::K;
-  const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
-  if (pair >= static_cast<long long>(run->valid) * S::K) {
+  const long long place = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (place >= static_cast<long long>(run->valid) * S::PLACES) {
     return;
   }
-  const float* part = parts + slots[pair];
+  const int slot = slots[place];
   float sum = 0;
-  for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
-    sum += part[i * pairs];
+  if (slot >= 0) {
+    for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
+      sum += parts[slot + i * pairs];
+    }
   }
-  dGates[pair] = sum;
+  dGates[place] = sum;
 }
 
 // ---- The gradient of a plain hidden layer ------------------------------------------------------

@@ -24,10 +24,46 @@ public record MoE(
     double importanceLoss,
     double loadLoss,
     double noiseFloor,
+    Thresholds thresholds,
     List<ExpertKind> kinds) {
   /** Copies the kinds. */
   public MoE {
     kinds = List.copyOf(kinds);
+  }
+
+  /**
+   * What strictly balanced gating evaluates with.
+   *
+   * @param start of every threshold
+   * @param loss the weight of L_batchwise
+   * @param k experts a token on average at most
+   */
+  public record Thresholds(double start, double loss, int k) {}
+
+  /** Whether its gate is strictly balanced: experts choose tokens. */
+  public boolean balanced() {
+    return gating == Gating.STRICTLY_BALANCED;
+  }
+
+  /** Places of a token for the gate values of its experts: one an expert where any may take it. */
+  public int places() {
+    return balanced() ? experts : k;
+  }
+
+  /** The same layer with {@code k} experts a token. */
+  public MoE withK(int experts) {
+    return new MoE(
+        type,
+        this.experts,
+        experts,
+        width,
+        tokens,
+        gating,
+        importanceLoss,
+        loadLoss,
+        noiseFloor,
+        thresholds,
+        kinds);
   }
 
   /** The one kind of experts that checked layers have. */

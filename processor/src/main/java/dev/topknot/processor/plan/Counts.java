@@ -62,8 +62,9 @@ public record Counts(long parameters, long opsPerTimestep) {
     }
     int gateMatrices = moe.gating() == Gating.NOISY_TOP_K ? 2 : 1;
     long gate = (long) gateMatrices * width * moe.experts();
+    long thresholds = moe.balanced() ? moe.experts() : 0;
     return new Counts(
-        Math.addExact(gate, Math.multiplyExact(expert, moe.experts())),
+        Math.addExact(gate + thresholds, Math.multiplyExact(expert, moe.experts())),
         Math.addExact(gate, Math.multiplyExact(expert, moe.k())));
   }
 

@@ -18,6 +18,7 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
         new Constant("width", width),
         new Constant("experts", moe.experts()),
         new Constant("k", moe.k()),
+        new Constant("places", moe.places()),
         new Constant("hidden", moe.expert().width()),
         new Constant("activation", activation()));
   }
@@ -78,7 +79,8 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
             operand(12),
             activated,
             parts),
-        Products.each("backward_gates", slots, operand(4), parts, operand(9)),
+        Products.each(
+            "backward_gates", (long) tokens * moe.places(), operand(4), parts, operand(9)),
         grouped.rows(
             "backward_input",
             width,

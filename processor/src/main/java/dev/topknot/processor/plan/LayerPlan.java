@@ -50,10 +50,16 @@ public record LayerPlan(
     throw new IllegalArgumentException(buffer + " is not a buffer of layer " + name);
   }
 
-  /** Where a gate's statistics are read after a step. */
-  public record BalanceSource(Op gate, Buffer importance, Buffer load, Buffer offsets) {
-    List<Buffer> buffers() {
-      return List.of(importance, load, offsets);
+  /**
+   * Where a gate's statistics are read after a step.
+   *
+   * @param dropped the number of tokens without an expert, where there may be any
+   */
+  public record BalanceSource(
+      Op gate, Buffer importance, Buffer load, Buffer offsets, Optional<Buffer> dropped) {
+    /** All of them, in this order. */
+    public List<Buffer> buffers() {
+      return Stream.concat(Stream.of(importance, load, offsets), dropped.stream()).toList();
     }
   }
 }

@@ -3,6 +3,7 @@ package dev.topknot.processor.plan;
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Gating;
 import dev.topknot.processor.model.MoE;
+import java.util.Optional;
 
 /** Lowers a Mixture-of-Experts layer: gate, dispatch, experts, combine. */
 final class MoELowering {
@@ -46,66 +47,111 @@ final class MoELowering {
     String function = ModelLowering.function(moe.expert().activation(), " ");
     return moe.experts() == 1
         ? "feed-forward, %d to %d to %d,%s".formatted(width, hidden, width, function)
-        : "%d experts, k = %d, %d to %d to %d,%s"
-            .formatted(moe.experts(), moe.k(), width, hidden, width, function);
+        : "%d experts, k = %d%s, %d to %d to %d,%s"
+            .formatted(
+                moe.experts(),
+                moe.k(),
+                moe.balanced() ? ", strictly balanced" : "",
+                width,
+                hidden,
+                width,
+                function);
   }
 
   private boolean training() {
     return program == Program.TRAIN;
   }
 
-  void lower(MoE moe, Ends ends, LayerBuilder b) {
-    if (moe.experts() == 1) {
-      feedForward(moe, ends, b);
+  void lower(MoE annotated, Ends ends, LayerBuilder b) {
+    if (annotated.experts() == 1) {
+      feedForward(annotated, ends, b);
       return;
     }
-    int k = moe.k();
-    long pairs = (long) tokens * k;
+    MoE moe = annotated.balanced() ? annotated.withK(balancedK(annotated)) : annotated;
+    long pairs = (long) tokens * moe.k();
+    int places = moe.places();
     GateBuffers gate =
         new GateBuffers(
-            b.integers("chosen", pairs),
-            b.work("gates", tokens, k),
+            b.integers("chosen", (long) tokens * places),
+            b.work("gates", tokens, places),
             b.work("importance", 1, moe.experts()),
             b.work("load", 1, moe.experts()));
     Routing routing =
         new Routing(
             b.integers("offsets", moe.experts() + 1L),
             b.integers("rows", pairs),
-            b.integers("slots", pairs));
-    Buffer dGates = training() ? b.work("dGates", tokens, k) : null;
+            b.integers("slots", (long) tokens * places));
+    Buffer dGates = training() ? b.work("dGates", tokens, places) : null;
     Buffer out = b.work("out", pairs, width);
     Buffer dOut = training() ? b.work("dOut", pairs, width) : null;
-    CombineOp combine = new CombineOp(name, tokens, width, k);
 
     Runnable gateBackward = gate(moe, ends, gate, dGates, b);
-    b.forward(new DispatchOp(name, tokens, moe.experts(), k).forward(gate.chosen(), routing));
+    b.forward(
+        moe.balanced()
+            ? new BalancedDispatchOp(name, tokens, moe.experts(), moe.k())
+                .forward(gate.chosen(), routing)
+            : new DispatchOp(name, tokens, moe.experts(), moe.k()).forward(gate.chosen(), routing));
     if (moe.expert().activation() == ActivationFunction.SWIGLU) {
       swigluExperts(moe, ends, gate, routing, dGates, out, dOut, b);
     } else {
       experts(moe, ends, gate, routing, dGates, out, dOut, b);
     }
-    b.forward(combine.forward(out, gate.gates(), routing.slots(), ends.y()));
+    combine(moe, ends, gate, routing, out, dOut, b);
+    gateBackward.run();
+  }
+
+  /** Experts of a token on average: what its training says, elsewhere at most. */
+  private int balancedK(MoE moe) {
+    return switch (program) {
+      case TRAIN -> moe.k();
+      case EVALUATE -> moe.thresholds().k();
+      case GENERATE -> moe.experts();
+    };
+  }
+
+  private void combine(
+      MoE moe,
+      Ends ends,
+      GateBuffers gate,
+      Routing routing,
+      Buffer out,
+      Buffer dOut,
+      LayerBuilder b) {
+    if (moe.balanced()) {
+      BalancedCombineOp op = new BalancedCombineOp(name, tokens, width, moe.experts(), moe.k());
+      b.forward(op.forward(out, gate.gates(), routing.slots(), ends.y()));
+      if (training()) {
+        b.backward(op.backward(dOut, routing.slots(), ends.dx()));
+      }
+      return;
+    }
+    CombineOp op = new CombineOp(name, tokens, width, moe.k());
+    b.forward(op.forward(out, gate.gates(), routing.slots(), ends.y()));
     if (training()) {
-      b.backward(combine.backward(dOut, routing.slots(), ends.dx()));
-      gateBackward.run();
+      b.backward(op.backward(dOut, routing.slots(), ends.dx()));
     }
   }
 
-  /** Emits the gate's forward pass; the result emits its backward pass. */
+  /** Emits the gate's forward pass; the result emits its backward pass, if it has one. */
   private Runnable gate(MoE moe, Ends ends, GateBuffers out, Buffer dGates, LayerBuilder b) {
     long n = moe.experts();
     Buffer clean = b.work("clean", tokens, n);
     Buffer dClean = training() ? b.work("dClean", tokens, n) : null;
     Buffer gateWeights = gateParameter("gateWeights", "gate.weight", n, b);
+    if (moe.balanced()) {
+      return balancedGate(moe, ends, gateWeights, clean, out, dGates, dClean, b);
+    }
     if (moe.gating() != Gating.NOISY_TOP_K) {
       TopKGateOp op = new TopKGateOp(name, tokens, width, moe);
-      balance(op, out, b);
+      balance(op, out, Optional.empty(), b);
       b.forward(op.forward(training() ? "forward" : "infer", ends.x(), gateWeights, clean, out));
-      return () ->
-          b.backward(op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx()));
+      return ifTraining(
+          () ->
+              b.backward(
+                  op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx())));
     }
     NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
-    balance(op, out, b);
+    balance(op, out, Optional.empty(), b);
     if (!training()) { // which has laid out the noise's weights before
       b.forward(op.infer(ends.x(), gateWeights, clean, out));
       return () -> {};
@@ -121,15 +167,44 @@ final class MoELowering {
         b.backward(op.backward(ends.x(), weights, kept, out, dGates, dClean, dRaw, ends.dx()));
   }
 
+  private Runnable ifTraining(Runnable backward) {
+    return training() ? backward : () -> {};
+  }
+
+  private Runnable balancedGate(
+      MoE moe,
+      Ends ends,
+      Buffer gateWeights,
+      Buffer logits,
+      GateBuffers out,
+      Buffer dGates,
+      Buffer dLogits,
+      LayerBuilder b) {
+    long n = moe.experts();
+    Buffer thresholds =
+        b.parameter(
+            "thresholds",
+            parameters.slot(name, "gate.threshold", 1, n, moe.thresholds().start(), number));
+    StrictlyBalancedGateOp op = new StrictlyBalancedGateOp(name, tokens, width, moe);
+    StrictlyBalancedGateOp.Weights weights =
+        new StrictlyBalancedGateOp.Weights(gateWeights, thresholds);
+    StrictlyBalancedGateOp.Kept kept =
+        new StrictlyBalancedGateOp.Kept(logits, b.work("above", 1, n), b.integers("dropped", 1));
+    balance(op, out, Optional.of(kept.dropped()), b);
+    b.forward(op.forward(training() ? "forward" : "infer", ends.x(), weights, kept, out));
+    return ifTraining(
+        () -> b.backward(op.backward(ends.x(), weights, kept, out, dGates, dLogits, ends.dx())));
+  }
+
   private Buffer gateParameter(String local, String file, long n, LayerBuilder b) {
     return b.parameter(
         local, parameters.slot(name, file, 1, n, width, Parameter.Init.ZERO, number));
   }
 
-  private void balance(Op gate, GateBuffers out, LayerBuilder b) {
+  private void balance(Op gate, GateBuffers out, Optional<Buffer> dropped, LayerBuilder b) {
     if (program != Program.GENERATE) {
       Buffer offsets = b.buffer("offsets");
-      b.balance(new LayerPlan.BalanceSource(gate, out.importance(), out.load(), offsets));
+      b.balance(new LayerPlan.BalanceSource(gate, out.importance(), out.load(), offsets, dropped));
     }
   }
 
@@ -163,7 +238,9 @@ final class MoELowering {
             expertParameter(moe, "w1", h, width, b), expertParameter(moe, "w2", width, h, b));
     Buffer gathered = b.work("gathered", pairs, width);
     Buffer hidden = b.work("hidden", pairs, h);
-    b.forward(op.forward(ends.x(), routing, weights, gathered, hidden, out));
+    b.forward(
+        withFilledResult(
+            moe, routing, op.forward(ends.x(), routing, weights, gathered, hidden, out)));
     if (training()) {
       ExpertsOp.Scratch scratch =
           new ExpertsOp.Scratch(
@@ -193,7 +270,9 @@ final class MoELowering {
     SwigluExpertsOp.Hidden kept =
         new SwigluExpertsOp.Hidden(b.work("u1", pairs, h), b.work("v", pairs, h));
     Buffer hidden = b.work("hidden", pairs, h);
-    b.forward(op.forward(ends.x(), routing, weights, gathered, kept, hidden, out));
+    b.forward(
+        withFilledResult(
+            moe, routing, op.forward(ends.x(), routing, weights, gathered, kept, hidden, out)));
     if (training()) {
       SwigluExpertsOp.Scratch scratch =
           new SwigluExpertsOp.Scratch(
@@ -205,6 +284,11 @@ final class MoELowering {
           op.backward(
               ends.x(), ends.dy(), routing, gate.gates(), weights, kept, dGates, scratch, dOut));
     }
+  }
+
+  /** Where slots may be left over, what they hold is no fault. */
+  private static Call withFilledResult(MoE moe, Routing routing, Call call) {
+    return moe.balanced() ? call.resultIn(routing.rows()) : call;
   }
 
   private SwigluExpertsOp.Weights swigluWeights(MoE moe, LayerBuilder b) {

@@ -18,6 +18,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
         new Constant("width", width),
         new Constant("experts", moe.experts()),
         new Constant("k", moe.k()),
+        new Constant("places", moe.places()),
         new Constant("hidden", moe.expert().width()));
   }
 
@@ -88,7 +89,8 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             operand(16),
             operand(14),
             parts),
-        Products.each("backward_gates", slots, operand(4), parts, operand(11)),
+        Products.each(
+            "backward_gates", (long) tokens * moe.places(), operand(4), parts, operand(11)),
         grouped.rows(
             "backward_input",
             width,

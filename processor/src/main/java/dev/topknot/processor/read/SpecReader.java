@@ -92,9 +92,10 @@ public final class SpecReader {
 
   private static MoE moe(Optional<SpecName> type, List<Mark> marks) {
     Mark mark = marks.stream().filter(it -> it.name().equals("MoELayer")).findFirst().orElseThrow();
+    int experts = integer(mark, "experts");
     return new MoE(
         type,
-        integer(mark, "experts"),
+        experts,
         integer(mark, "k"),
         mark.writtenInteger("width"),
         mark.writtenInteger("tokens"),
@@ -102,6 +103,10 @@ public final class SpecReader {
         mark.number("importanceLoss").orElseThrow(),
         mark.number("loadLoss").orElseThrow(),
         mark.number("noiseFloor").orElseThrow(),
+        new MoE.Thresholds(
+            mark.number("threshold").orElseThrow(),
+            mark.number("thresholdLoss").orElseThrow(),
+            mark.writtenInteger("evaluationK").orElse(experts)),
         marks.stream()
             .filter(it -> it.name().equals("Expert"))
             .map(

@@ -32,6 +32,7 @@ public final class Specs {
         0.1,
         0.1,
         0.01,
+        new MoE.Thresholds(0, 1, experts),
         List.of(new ExpertKind(List.of(hidden), activation)));
   }
 
@@ -47,6 +48,7 @@ public final class Specs {
         moe.importanceLoss(),
         moe.loadLoss(),
         moe.noiseFloor(),
+        moe.thresholds(),
         moe.kinds());
   }
 

@@ -9,7 +9,7 @@ final class Routed {
   private final Workers workers;
   private final Perceptron perceptron;
   private final int experts;
-  private final int k;
+  private final int places;
   private final int width;
   private final Panels panels;
   private final int[] offsets;
@@ -39,18 +39,18 @@ final class Routed {
   private int pass;
   private float beta;
 
-  Routed(Cpu cpu, int tokens, int experts, int k, Perceptron perceptron) {
+  Routed(Cpu cpu, int tokens, int experts, int k, int places, Perceptron perceptron) {
     this.workers = cpu.workers();
     this.perceptron = perceptron;
     this.experts = experts;
-    this.k = k;
+    this.places = places;
     this.width = perceptron.width;
     int slots = Math.multiplyExact(tokens, k);
     panels = new Panels(experts, slots, Panels.HEIGHT);
     offsets = new int[experts + 1];
     tokenOf = new int[slots];
-    slotOf = new int[slots];
-    gates = new float[slots];
+    slotOf = new int[Math.multiplyExact(tokens, places)];
+    gates = new float[slotOf.length];
     gateOf = new float[slots];
     dGateOf = new float[slots];
     tiles = perceptron.newTiles(cpu);
@@ -59,9 +59,9 @@ final class Routed {
   }
 
   /** Every slot's output, from its token's row of x; the perceptron knows the other operands. */
-  void forward(Run run, Matrix x, Ints offsets, Ints rows) {
+  void forward(Matrix x, Ints offsets, Ints rows) {
     this.x = x;
-    route(run, offsets, rows);
+    route(offsets, rows);
     workers.parallel(panels.count(), forwardTask);
     this.x = null;
   }
@@ -79,19 +79,22 @@ final class Routed {
     this.x = x;
     this.dy = dy;
     beta = run.beta();
-    int pairs = route(run, offsets, rows);
-    slots.read(0, slotOf, 0, pairs);
-    gates.read(0, this.gates, 0, pairs);
-    for (int p = 0; p < pairs; p++) {
-      gateOf[slotOf[p]] = this.gates[p];
+    route(offsets, rows);
+    int all = run.valid() * places;
+    slots.read(0, slotOf, 0, all);
+    gates.read(0, this.gates, 0, all);
+    for (int p = 0; p < all; p++) {
+      if (slotOf[p] >= 0) {
+        gateOf[slotOf[p]] = this.gates[p];
+      }
     }
     perceptron.gates = gateOf;
     perceptron.dGates = dGateOf;
     workers.parallel(panels.count(), backwardTask);
-    for (int p = 0; p < pairs; p++) {
-      this.gates[p] = dGateOf[slotOf[p]];
+    for (int p = 0; p < all; p++) {
+      this.gates[p] = slotOf[p] >= 0 ? dGateOf[slotOf[p]] : 0;
     }
-    dGates.write(0, this.gates, 0, pairs);
+    dGates.write(0, this.gates, 0, all);
     for (pass = 0; pass < perceptron.gradientPasses(); pass++) {
       workers.parallel(panels.count(), gradientTask);
     }
@@ -100,12 +103,10 @@ final class Routed {
     this.dy = null;
   }
 
-  private int route(Run run, Ints offsets, Ints rows) {
-    int pairs = run.valid() * k;
+  private void route(Ints offsets, Ints rows) {
     offsets.read(0, this.offsets, 0, experts + 1);
-    rows.read(0, tokenOf, 0, pairs);
+    rows.read(0, tokenOf, 0, this.offsets[experts]);
     panels.cut(this.offsets, experts);
-    return pairs;
   }
 
   private void forwardPanel(int panel, int worker) {
