@@ -424,6 +424,8 @@ final class TopknotModelCpu extends CpuModel {
 
     private static final int STREAM_LAYER = 2;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -508,7 +510,7 @@ final class TopknotModelCpu extends CpuModel {
       noisyTopKGate = new NoisyTopKGate(context, "experts", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1,
           0.1, STREAM_LAYER);
       dispatch = new Dispatch(context, "experts", TOKENS, EXPERTS, K);
-      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
+      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, PLACES, HIDDEN,
           ActivationFunction.RELU);
       combine = new Combine(context, "experts", TOKENS, WIDTH, K);
       pointwise = new Pointwise(context, "experts", TOKENS, WIDTH, ActivationFunction.SIGMOID, 0.1,
@@ -1040,6 +1042,8 @@ final class TopknotModelCpu extends CpuModel {
 
     private static final int STREAM_LAYER = 2;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -1090,7 +1094,7 @@ final class TopknotModelCpu extends CpuModel {
       noisyTopKGate = new NoisyTopKGate(context, "experts", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1,
           0.1, STREAM_LAYER);
       dispatch = new Dispatch(context, "experts", TOKENS, EXPERTS, K);
-      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
+      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, PLACES, HIDDEN,
           ActivationFunction.RELU);
       combine = new Combine(context, "experts", TOKENS, WIDTH, K);
       pointwise = new Pointwise(context, "experts", TOKENS, WIDTH, ActivationFunction.SIGMOID, 0.1,
@@ -1514,6 +1518,8 @@ final class TopknotModelCpu extends CpuModel {
 
     private static final int STREAM_LAYER = 2;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -1564,7 +1570,7 @@ final class TopknotModelCpu extends CpuModel {
       noisyTopKGate = new NoisyTopKGate(context, "experts", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1,
           0.1, STREAM_LAYER);
       dispatch = new Dispatch(context, "experts", TOKENS, EXPERTS, K);
-      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
+      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, PLACES, HIDDEN,
           ActivationFunction.RELU);
       combine = new Combine(context, "experts", TOKENS, WIDTH, K);
       pointwise = new Pointwise(context, "experts", TOKENS, WIDTH, ActivationFunction.SIGMOID, 0.1,

@@ -254,7 +254,7 @@ TOPKNOT_DEVICE void balancedRows(const Run* run, const float* thresholds, const 
   }
 }
 
-/** dThresholds = -weight (above - load), or added to. Grid: EXPERTS / 128, rounded up. */
+/** dThresholds = weight (load - above), or added to. Grid: EXPERTS / 128, rounded up. */
 template <class S>
 TOPKNOT_DEVICE void balancedThresholds(const Run* run, const float* load, const float* above,
                                        float* dThresholds) {
@@ -262,7 +262,7 @@ TOPKNOT_DEVICE void balancedThresholds(const Run* run, const float* load, const 
   if (expert >= S::EXPERTS) {
     return;
   }
-  const float own = -S::THRESHOLD_LOSS * (above[expert] - load[expert]);
+  const float own = S::THRESHOLD_LOSS * (load[expert] - above[expert]);
   dThresholds[expert] = run->add != 0 ? dThresholds[expert] + own : own;
 }
 

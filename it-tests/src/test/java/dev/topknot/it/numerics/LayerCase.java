@@ -32,6 +32,9 @@ record LayerCase(
   static final int STEP = 5;
   static final int STREAM_LAYER = 3;
 
+  /** Those that send a token to any k experts. */
+  static final Gating[] GATINGS = {Gating.NOISY_TOP_K, Gating.TOP_K, Gating.SOFTMAX_TOP_K};
+
   /** Input, gradient of the output, and parameters. */
   record Data(Matrix x, Matrix dy, Matrix gateWeights, Matrix noiseWeights, List<Expert> experts) {
     /** A weight of all experts, one below the other. */

@@ -1,7 +1,6 @@
 package dev.topknot.it.numerics;
 
 import dev.topknot.dsl.ActivationFunction;
-import dev.topknot.dsl.Gating;
 import dev.topknot.dsl.Precision;
 import dev.topknot.it.generated.Compiling;
 import dev.topknot.it.numerics.GeneratedLayerTest.Generated;
@@ -101,7 +100,7 @@ class RandomLayersTest {
                   : 1 + random.nextInt(Math.min(experts, 8)),
               1 + random.nextInt(200),
               pick(random, ActivationFunction.values()),
-              pick(random, Gating.values())));
+              pick(random, LayerCase.GATINGS)));
     }
     return cases;
   }

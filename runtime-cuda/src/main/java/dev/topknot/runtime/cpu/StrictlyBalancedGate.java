@@ -194,7 +194,7 @@ public final class StrictlyBalancedGate {
    * @param dLogits scratch, [T, n]: the gradient of x·W_g
    * @param dx added to, [T, d]
    * @param dGateWeights written or added to as the run's beta says, [n, d]
-   * @param dThresholds likewise, [1, n]: −weight · Σ (above − chosen)
+   * @param dThresholds likewise, [1, n]: weight · (load − above)
    */
   public void backward(
       Run run,
@@ -223,7 +223,7 @@ public final class StrictlyBalancedGate {
     cpu.workers().parallel(GateProducts.blocks(valid), backwardTask);
     products.weightGradients(run, x, dLogits, dGateWeights, null, null);
     for (int i = 0; i < experts; i++) {
-      float own = -thresholdLoss * (above.get(0, i) - load.get(0, i));
+      float own = thresholdLoss * (load.get(0, i) - above.get(0, i));
       dThresholds.set(0, i, run.beta() == 0 ? own : dThresholds.get(0, i) + own);
     }
   }
