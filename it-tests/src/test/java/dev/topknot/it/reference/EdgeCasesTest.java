@@ -210,6 +210,19 @@ class EdgeCasesTest {
   }
 
   @Test
+  void softmaxGatingIsTheSoftmaxOverAllExperts() {
+    Matrix x = draw.normal(4, 3, 1);
+    Matrix gateWeights = draw.weights(3, 5);
+    Gating gating = new Gating(Gating.Kind.SOFTMAX, 5, 0, gateWeights, null);
+    assertThat(
+            gating
+                .forward(x, null, null)
+                .gates()
+                .distanceFrom(SoftmaxLoss.softmax(x.times(gateWeights))))
+        .isLessThan(1e-15);
+  }
+
+  @Test
   void strictlyBalancedTiesGoToTheLowerToken() {
     StrictlyBalancedMoE moe =
         new StrictlyBalancedMoE(

@@ -95,7 +95,8 @@ final class GateRules {
       long k = moe.k().orElse(0);
       long tokens = moe.tokens().orElse(0);
       long experts = moe.experts().orElse(0);
-      if (moe.gated() && balanced(moe) && k >= 1 && k <= experts && k * tokens % experts != 0) {
+      boolean valid = k >= 1 && k <= experts && tokens >= 1;
+      if (moe.gated() && balanced(moe) && valid && k * tokens % experts != 0) {
         findings.add(Problem.UNEVEN_EXPERTS, moe.layer().site("k"), k, tokens, experts);
       }
     }
@@ -104,16 +105,14 @@ final class GateRules {
   static void thresholds(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
       Mark layer = moe.layer();
-      int experts = moe.experts().orElse(0);
-      OptionalInt k = layer.writtenInteger("evaluationK");
-      if (experts >= 1 && k.isPresent() && (k.getAsInt() < 1 || k.getAsInt() > experts)) {
+      if (unbounded(moe)) {
         findings.add(
             Problem.THRESHOLD_INVALID,
             layer.site("evaluationK"),
             "evaluationK",
-            k.getAsInt(),
+            layer.integer("evaluationK").orElseThrow(),
             "an evaluation sends a token to 1 to %d experts on average; leave it out for all"
-                .formatted(experts));
+                .formatted(moe.experts().orElseThrow()));
       }
       invalid(layer, "threshold")
           .ifPresent(
@@ -126,6 +125,13 @@ final class GateRules {
                       "a threshold of probabilities must be finite and at least 0; 0 lets every token"
                           + " pass"));
     }
+  }
+
+  /** Whether its evaluationK is no number of its experts. */
+  private static boolean unbounded(MoEView moe) {
+    int experts = moe.experts().orElse(0);
+    OptionalInt k = moe.layer().writtenInteger("evaluationK");
+    return experts >= 1 && k.isPresent() && (k.getAsInt() < 1 || k.getAsInt() > experts);
   }
 
   private static boolean balanced(MoEView moe) {
@@ -176,7 +182,8 @@ final class GateRules {
             findings);
       }
       for (String attribute : List.of("threshold", "thresholdLoss", "evaluationK")) {
-        if (!balanced(moe) && layer.wrote(attribute)) {
+        boolean valid = invalid(layer, attribute).isEmpty() && !unbounded(moe);
+        if (!balanced(moe) && layer.wrote(attribute) && valid) {
           noEffect(layer, attribute, "only gating = STRICTLY_BALANCED has thresholds", findings);
         }
       }

@@ -123,26 +123,23 @@ public enum Problem {
       "{attribute} = SWIGLU on @{annotation}: it is a gated hidden layer with three matrices, no"
           + " function of one element; use it on @Expert, or another function here"),
 
+  // Gates.
   SOFTMAX_NOT_DENSE(
       "TK027",
       "softmax gating with k below experts",
       "k = {k} under SOFTMAX, but experts = {experts}: the softmax over all experts sends every token"
           + " to every expert; use k = {experts}, or gating = SOFTMAX_TOP_K"),
-  UNEVEN_EXPERTS(
-      "TK030",
-      "tokens that experts cannot share evenly",
-      "k = {k} under STRICTLY_BALANCED: each expert keeps k x tokens / experts = {k} x {tokens} /"
-          + " {experts} tokens, which is no whole number; make k x tokens a multiple of {experts}"),
-  THRESHOLD_INVALID(
-      "TK038", "evaluationK or threshold out of range", "{attribute} = {value}: {reason}"),
-
-  // Warnings about a layer.
   DENSE_SOFTMAX(
       "TK029",
       "softmax gating over many experts",
       "experts = {experts} under SOFTMAX: every token visits every expert, which computes {experts}"
           + " times as much as one; use gating = NOISY_TOP_K with a small k",
       false),
+  UNEVEN_EXPERTS(
+      "TK030",
+      "tokens that experts cannot share evenly",
+      "k = {k} under STRICTLY_BALANCED: each expert keeps k x tokens / experts = {k} x {tokens} /"
+          + " {experts} tokens, which is no whole number; make k x tokens a multiple of {experts}"),
   NOISY_TOP_1(
       "TK031",
       "k = 1 under noisy top-k",
@@ -160,6 +157,8 @@ public enum Problem {
       "{name} is compiled for the CPU only: on a GPU, {launch}, the most that CUDA launches; make"
           + " its sizes smaller to run it there",
       false),
+  THRESHOLD_INVALID(
+      "TK038", "evaluationK or threshold out of range", "{attribute} = {value}: {reason}"),
 
   // Models.
   NO_LAYERS(

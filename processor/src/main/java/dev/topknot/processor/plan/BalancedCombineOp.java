@@ -8,7 +8,11 @@ import static dev.topknot.processor.plan.Operand.write;
 
 import java.util.List;
 
-/** y[t] = Σ gate · out over those of the token's places, one an expert, that have a slot. */
+/**
+ * y[t] = Σ gate · out over those of the token's places, one an expert, that have a slot.
+ *
+ * @param k slots of a token on average at most, for the cost
+ */
 record BalancedCombineOp(String layer, int tokens, int width, int experts, int k) implements Op {
   private static final int WARPS = 8;
 
@@ -17,8 +21,7 @@ record BalancedCombineOp(String layer, int tokens, int width, int experts, int k
     return List.of(
         new Constant("tokens", tokens),
         new Constant("width", width),
-        new Constant("experts", experts),
-        new Constant("k", k));
+        new Constant("experts", experts));
   }
 
   @Override

@@ -4,10 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Gating;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.ModelSpec;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -46,6 +48,20 @@ class CountsTest {
     // The paper rounds some figures to one decimal and cuts others.
     assertThat(ops / 1e6).isCloseTo(paperOps, within(0.06));
     assertThat(parameters / 1e6).isCloseTo(paperParameters, within(0.05));
+  }
+
+  /** W_g and the experts, k of which are active; a threshold an expert. */
+  @Test
+  void strictlyBalanced() {
+    Counts counts =
+        Counts.of(
+            Specs.layer(
+                Specs.withGating(
+                    Specs.moe(4, 2, 10, ActivationFunction.RELU), Gating.STRICTLY_BALANCED),
+                3,
+                8));
+    assertThat(counts.opsPerTimestep()).isEqualTo(3 * 4 + 2 * (2 * 3 * 10));
+    assertThat(counts.parameters()).isEqualTo(3 * 4 + 4 + 4 * (2 * 3 * 10));
   }
 
   private record MoE(int experts, int k, int hidden) {

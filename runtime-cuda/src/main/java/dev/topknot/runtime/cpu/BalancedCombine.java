@@ -36,10 +36,8 @@ public final class BalancedCombine {
    * @param tokens most tokens of a call, T
    * @param width length of a token's vector, d
    * @param experts number of experts, n
-   * @param k experts a token on average at most, so that there are P = T·k slots
    */
-  public BalancedCombine(
-      CpuContext context, String layer, int tokens, int width, int experts, int k) {
+  public BalancedCombine(CpuContext context, String layer, int tokens, int width, int experts) {
     workers = context.cpu().workers();
     this.width = width;
     this.experts = experts;

@@ -224,8 +224,10 @@ abstract class CudaExecutor implements Executor {
         tokens[i] =
             (long) offsets.getInt(Integer.BYTES * (i + 1)) - offsets.getInt(Integer.BYTES * i);
       }
-      LayerOptions.Weights weights = context.layerOptions().weights(gated.layer());
-      long dropped = gated.dropped() == 0 ? 0 : read(gated.dropped(), 1).getInt(0);
+      boolean balanced = gated.dropped() != 0;
+      long dropped = balanced ? read(gated.dropped(), 1).getInt(0) : 0;
+      LayerOptions.Weights weights =
+          balanced ? LayerOptions.Weights.NONE : context.layerOptions().weights(gated.layer());
       balances.add(
           new Balance(
               gated.layer(),
