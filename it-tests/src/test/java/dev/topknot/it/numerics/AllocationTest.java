@@ -64,7 +64,10 @@ class AllocationTest {
 
   static Stream<Function<Device, MoE>> layers() {
     return Stream.of(
-        TopknotSpecs_TwoFiftySix::on, TopknotSpecs_Three::on, TopknotSpecs_SixtyFour::on);
+        TopknotSpecs_TwoFiftySix::on,
+        TopknotSpecs_Three::on,
+        TopknotSpecs_SixtyFour::on,
+        TopknotStrictlyBalancedTest_All::on);
   }
 
   @ParameterizedTest
@@ -107,6 +110,9 @@ class AllocationTest {
       return switch (moe.name().substring(moe.name().lastIndexOf('.') + 1)) {
         case "TwoFiftySix" ->
             new Parts(TopknotSpecs_TwoFiftySix.TOKENS, TopknotSpecs_TwoFiftySix.WIDTH);
+        case "All" ->
+            new Parts(
+                TopknotStrictlyBalancedTest_All.TOKENS, TopknotStrictlyBalancedTest_All.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
         default -> new Parts(TopknotSpecs_SixtyFour.TOKENS, TopknotSpecs_SixtyFour.WIDTH);
       };

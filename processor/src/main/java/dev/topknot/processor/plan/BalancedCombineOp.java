@@ -8,12 +8,8 @@ import static dev.topknot.processor.plan.Operand.write;
 
 import java.util.List;
 
-/**
- * y[t] = Σ gate · out over those of the token's places, one an expert, that have a slot.
- *
- * @param k slots of a token on average at most, for the cost
- */
-record BalancedCombineOp(String layer, int tokens, int width, int experts, int k) implements Op {
+/** y[t] = Σ gate · out over those of the token's places, one an expert, that have a slot. */
+record BalancedCombineOp(String layer, int tokens, int width, int experts) implements Op {
   private static final int WARPS = 8;
 
   @Override
@@ -22,11 +18,6 @@ record BalancedCombineOp(String layer, int tokens, int width, int experts, int k
         new Constant("tokens", tokens),
         new Constant("width", width),
         new Constant("experts", experts));
-  }
-
-  @Override
-  public long flops(String method) {
-    return 2L * tokens * k * width;
   }
 
   @Override

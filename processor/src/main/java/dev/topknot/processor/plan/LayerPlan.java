@@ -54,9 +54,11 @@ public record LayerPlan(
    * Where a gate's statistics are read after a step.
    *
    * @param dropped the number of tokens without an expert, where there may be any
+   * @param k experts of a token; where it may have any number, how many there is room for on
+   *     average
    */
   public record BalanceSource(
-      Op gate, Buffer importance, Buffer load, Buffer offsets, Optional<Buffer> dropped) {
+      Op gate, Buffer importance, Buffer load, Buffer offsets, Optional<Buffer> dropped, int k) {
     /** All of them, in this order. */
     public List<Buffer> buffers() {
       return Stream.concat(Stream.of(importance, load, offsets), dropped.stream()).toList();

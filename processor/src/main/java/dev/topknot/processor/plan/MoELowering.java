@@ -85,7 +85,7 @@ final class MoELowering {
     Buffer out = b.work("out", pairs, width);
     Buffer dOut = training() ? b.work("dOut", pairs, width) : null;
 
-    Runnable gateBackward = gate(moe, ends, gate, dGates, b);
+    Runnable gateBackward = gate(annotated, ends, gate, dGates, b);
     b.forward(
         moe.balanced()
             ? new BalancedDispatchOp(name, tokens, moe.experts(), moe.k())
@@ -118,7 +118,7 @@ final class MoELowering {
       Buffer dOut,
       LayerBuilder b) {
     if (moe.balanced()) {
-      BalancedCombineOp op = new BalancedCombineOp(name, tokens, width, moe.experts(), moe.k());
+      BalancedCombineOp op = new BalancedCombineOp(name, tokens, width, moe.experts());
       b.forward(op.forward(out, gate.gates(), routing.slots(), ends.y()));
       if (training()) {
         b.backward(op.backward(dOut, routing.slots(), ends.dx()));
@@ -143,7 +143,7 @@ final class MoELowering {
     }
     if (moe.gating() != Gating.NOISY_TOP_K) {
       TopKGateOp op = new TopKGateOp(name, tokens, width, moe);
-      balance(op, out, Optional.empty(), b);
+      balance(op, out, Optional.empty(), moe.k(), b);
       b.forward(op.forward(training() ? "forward" : "infer", ends.x(), gateWeights, clean, out));
       return ifTraining(
           () ->
@@ -151,7 +151,7 @@ final class MoELowering {
                   op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx())));
     }
     NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
-    balance(op, out, Optional.empty(), b);
+    balance(op, out, Optional.empty(), moe.k(), b);
     if (!training()) { // which has laid out the noise's weights before
       b.forward(op.infer(ends.x(), gateWeights, clean, out));
       return () -> {};
@@ -190,7 +190,7 @@ final class MoELowering {
         new StrictlyBalancedGateOp.Weights(gateWeights, thresholds);
     StrictlyBalancedGateOp.Kept kept =
         new StrictlyBalancedGateOp.Kept(logits, b.work("above", 1, n), b.integers("dropped", 1));
-    balance(op, out, Optional.of(kept.dropped()), b);
+    balance(op, out, Optional.of(kept.dropped()), balancedK(moe), b);
     b.forward(op.forward(training() ? "forward" : "infer", ends.x(), weights, kept, out));
     return ifTraining(
         () -> b.backward(op.backward(ends.x(), weights, kept, out, dGates, dLogits, ends.dx())));
@@ -201,10 +201,11 @@ final class MoELowering {
         local, parameters.slot(name, file, 1, n, width, Parameter.Init.ZERO, number));
   }
 
-  private void balance(Op gate, GateBuffers out, Optional<Buffer> dropped, LayerBuilder b) {
+  private void balance(Op gate, GateBuffers out, Optional<Buffer> dropped, int k, LayerBuilder b) {
     if (program != Program.GENERATE) {
       Buffer offsets = b.buffer("offsets");
-      b.balance(new LayerPlan.BalanceSource(gate, out.importance(), out.load(), offsets, dropped));
+      b.balance(
+          new LayerPlan.BalanceSource(gate, out.importance(), out.load(), offsets, dropped, k));
     }
   }
 

@@ -153,7 +153,7 @@ final class CudaWriter extends ProgramsWriter {
         addresses.add(",$W$N.$N", field(layer), layer.local(buffer));
       }
       if (source.dropped().isPresent()) {
-        addresses.add(",$W$L,$W$L", constant(source, "tokens"), constant(source, "k"));
+        addresses.add(",$W$L,$W$L", constant(source, "tokens"), source.k());
       }
       sources.add(
           CodeBlock.of(
