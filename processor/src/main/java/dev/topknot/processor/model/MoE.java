@@ -50,12 +50,12 @@ public record MoE(
     return balanced() ? experts : k;
   }
 
-  /** The same layer with {@code k} experts a token. */
-  public MoE withK(int experts) {
+  /** The same layer with another k. */
+  public MoE withK(int other) {
     return new MoE(
         type,
-        this.experts,
         experts,
+        other,
         width,
         tokens,
         gating,

@@ -97,7 +97,9 @@ final class MoELowering {
       experts(moe, ends, gate, routing, dGates, out, dOut, b);
     }
     combine(moe, ends, gate, routing, out, dOut, b);
-    gateBackward.run();
+    if (training()) {
+      gateBackward.run();
+    }
   }
 
   /** Experts of a token on average: what its training says, elsewhere at most. */
@@ -132,7 +134,7 @@ final class MoELowering {
     }
   }
 
-  /** Emits the gate's forward pass; the result emits its backward pass, if it has one. */
+  /** Emits the gate's forward pass; the result emits its backward pass. */
   private Runnable gate(MoE moe, Ends ends, GateBuffers out, Buffer dGates, LayerBuilder b) {
     long n = moe.experts();
     Buffer clean = b.work("clean", tokens, n);
@@ -145,10 +147,8 @@ final class MoELowering {
       TopKGateOp op = new TopKGateOp(name, tokens, width, moe);
       balance(op, out, Optional.empty(), moe.k(), b);
       b.forward(op.forward(training() ? "forward" : "infer", ends.x(), gateWeights, clean, out));
-      return ifTraining(
-          () ->
-              b.backward(
-                  op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx())));
+      return () ->
+          b.backward(op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx()));
     }
     NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
     balance(op, out, Optional.empty(), moe.k(), b);
@@ -165,10 +165,6 @@ final class MoELowering {
     b.forward(op.forward(ends.x(), weights, kept, out));
     return () ->
         b.backward(op.backward(ends.x(), weights, kept, out, dGates, dClean, dRaw, ends.dx()));
-  }
-
-  private Runnable ifTraining(Runnable backward) {
-    return training() ? backward : () -> {};
   }
 
   private Runnable balancedGate(
@@ -192,8 +188,7 @@ final class MoELowering {
         new StrictlyBalancedGateOp.Kept(logits, b.work("above", 1, n), b.integers("dropped", 1));
     balance(op, out, Optional.of(kept.dropped()), balancedK(moe), b);
     b.forward(op.forward(training() ? "forward" : "infer", ends.x(), weights, kept, out));
-    return ifTraining(
-        () -> b.backward(op.backward(ends.x(), weights, kept, out, dGates, dLogits, ends.dx())));
+    return () -> b.backward(op.backward(ends.x(), weights, kept, out, dGates, dLogits, ends.dx()));
   }
 
   private Buffer gateParameter(String local, String file, long n, LayerBuilder b) {
