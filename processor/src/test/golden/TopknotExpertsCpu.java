@@ -183,6 +183,8 @@ final class TopknotExpertsCpu extends CpuMoE {
 
     private static final int STREAM_LAYER = 0;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -253,8 +255,8 @@ final class TopknotExpertsCpu extends CpuMoE {
       noisyTopKGate = new NoisyTopKGate(context, "", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1, 0.1,
           STREAM_LAYER);
       dispatch = new Dispatch(context, "", TOKENS, EXPERTS, K);
-      experts = new dev.topknot.runtime.cpu.Experts(context, "", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
-          ActivationFunction.RELU);
+      experts = new dev.topknot.runtime.cpu.Experts(context, "", TOKENS, WIDTH, EXPERTS, K, PLACES,
+          HIDDEN, ActivationFunction.RELU);
       combine = new Combine(context, "", TOKENS, WIDTH, K);
       chosen = context.workspace().ints(2_416_640L, 2_560L);
       gates = context.workspace().matrix(2_419_200L, 640L, 4L);
@@ -400,6 +402,8 @@ final class TopknotExpertsCpu extends CpuMoE {
 
     private static final int STREAM_LAYER = 0;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -442,8 +446,8 @@ final class TopknotExpertsCpu extends CpuMoE {
       noisyTopKGate = new NoisyTopKGate(context, "", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1, 0.1,
           STREAM_LAYER);
       dispatch = new Dispatch(context, "", TOKENS, EXPERTS, K);
-      experts = new dev.topknot.runtime.cpu.Experts(context, "", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
-          ActivationFunction.RELU);
+      experts = new dev.topknot.runtime.cpu.Experts(context, "", TOKENS, WIDTH, EXPERTS, K, PLACES,
+          HIDDEN, ActivationFunction.RELU);
       combine = new Combine(context, "", TOKENS, WIDTH, K);
       chosen = context.workspace().ints(40_960L, 2_560L);
       gates = context.workspace().matrix(1_310_720L, 640L, 4L);

@@ -425,6 +425,8 @@ final class TopknotModelCpu extends CpuModel {
 
     private static final int STREAM_LAYER = 2;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -509,7 +511,7 @@ final class TopknotModelCpu extends CpuModel {
       noisyTopKGate = new NoisyTopKGate(context, "experts", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1,
           0.1, STREAM_LAYER);
       dispatch = new Dispatch(context, "experts", TOKENS, EXPERTS, K);
-      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
+      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, PLACES, HIDDEN,
           ActivationFunction.RELU);
       combine = new Combine(context, "experts", TOKENS, WIDTH, K);
       pointwise = new Pointwise(context, "experts", TOKENS, WIDTH, ActivationFunction.SIGMOID, 0.1,
@@ -1046,6 +1048,8 @@ final class TopknotModelCpu extends CpuModel {
 
     private static final int STREAM_LAYER = 2;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -1096,7 +1100,7 @@ final class TopknotModelCpu extends CpuModel {
       noisyTopKGate = new NoisyTopKGate(context, "experts", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1,
           0.1, STREAM_LAYER);
       dispatch = new Dispatch(context, "experts", TOKENS, EXPERTS, K);
-      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
+      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, PLACES, HIDDEN,
           ActivationFunction.RELU);
       combine = new Combine(context, "experts", TOKENS, WIDTH, K);
       pointwise = new Pointwise(context, "experts", TOKENS, WIDTH, ActivationFunction.SIGMOID, 0.1,
@@ -1524,6 +1528,8 @@ final class TopknotModelCpu extends CpuModel {
 
     private static final int STREAM_LAYER = 2;
 
+    private static final int PLACES = 4;
+
     private static final int HIDDEN = 256;
 
     private final NoisyTopKGate noisyTopKGate;
@@ -1574,7 +1580,7 @@ final class TopknotModelCpu extends CpuModel {
       noisyTopKGate = new NoisyTopKGate(context, "experts", TOKENS, WIDTH, EXPERTS, K, 0.01, 0.1,
           0.1, STREAM_LAYER);
       dispatch = new Dispatch(context, "experts", TOKENS, EXPERTS, K);
-      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, HIDDEN,
+      experts = new Experts(context, "experts", TOKENS, WIDTH, EXPERTS, K, PLACES, HIDDEN,
           ActivationFunction.RELU);
       combine = new Combine(context, "experts", TOKENS, WIDTH, K);
       pointwise = new Pointwise(context, "experts", TOKENS, WIDTH, ActivationFunction.SIGMOID, 0.1,

@@ -6,6 +6,9 @@
 // lane adds four neighbouring columns; products and sums are rounded one by one, as runtime.cpu's
 // are, so that equal inputs give equal bits. A gather, not a scatter: each output is written once,
 // by one thread, in a fixed order. Bytes: 4 (P + TOKENS) WIDTH; FLOPs: 2 P WIDTH.
+//
+// Balanced, slots and gates are [TOKENS, EXPERTS], a place for each expert in ascending order, -1
+// where there is no slot; P is the room there is for slots. A token without any gets 0.
 #pragma once
 
 #include "topknot/gemm.cuh"
@@ -64,6 +67,57 @@ TOPKNOT_DEVICE void combineRows(const Run* run, const float* from, const float* 
     storeChunk<S::WIDTH>(to, token, column, sum);
   }
 }
+
+/** Warps of a block, a token each. */
+constexpr int BALANCED_WARPS = 8;
+
+/** GATED: times the gate values. Grid: TOKENS / 8, rounded up. */
+template <class S, bool GATED>
+TOPKNOT_DEVICE void combinePlaces(const Run* run, const float* from, const float* gates,
+                                  const int* slots, float* to) {
+  const int token = tokenOfWarp<BALANCED_WARPS>();
+  const int lane = laneOfThread();
+  if (token >= run->valid) {
+    return;
+  }
+  const long long first = static_cast<long long>(token) * S::EXPERTS;
+  for (int start = 0; start < S::WIDTH; start += 128) {
+    const int column = start + 4 * lane;
+    float sum[4] = {0, 0, 0, 0};
+    for (int expert = 0; expert < S::EXPERTS; expert += 32) {
+      const int own = expert + lane < S::EXPERTS ? slots[first + expert + lane] : -1;
+      unsigned left = __ballot_sync(WHOLE_WARP, own >= 0);
+      while (left != 0) {
+        const int next = __ffs(static_cast<int>(left)) - 1;
+        left &= left - 1;
+        const int slot = __shfl_sync(WHOLE_WARP, own, next);
+        if (column < S::WIDTH) {
+          float row[4];
+          loadChunk<S::WIDTH>(from, slot, column, row);
+          const float gate = GATED ? gates[first + expert + next] : 1.0f;
+#pragma unroll
+          for (int i = 0; i < 4; i++) {
+            sum[i] = addExact(sum[i], GATED ? mulExact(gate, row[i]) : row[i]);
+          }
+        }
+      }
+    }
+    if (column < S::WIDTH) {
+      storeChunk<S::WIDTH>(to, token, column, sum);
+    }
+  }
+}
+
+#define TOPKNOT_BALANCED_COMBINE(prefix, S)                                                       \
+  TOPKNOT_KERNEL(32 * BALANCED_WARPS)                                                             \
+  prefix##_forward_rows(const Run* run, const float* out, const float* gates, const int* slots,  \
+                        float* y) {                                                              \
+    combinePlaces<S, true>(run, out, gates, slots, y);                                           \
+  }                                                                                              \
+  TOPKNOT_KERNEL(32 * BALANCED_WARPS)                                                             \
+  prefix##_backward_rows(const Run* run, const float* dOut, const int* slots, float* dx) {       \
+    combinePlaces<S, false>(run, dOut, nullptr, slots, dx);                                      \
+  }
 
 #define TOPKNOT_COMBINE(prefix, S)                                                               \
   TOPKNOT_KERNEL(32 * ROW_WARPS<S::K>)                                                            \

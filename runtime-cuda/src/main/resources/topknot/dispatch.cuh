@@ -10,6 +10,11 @@
 // chunk is counted from the pairs before it, 256 comparisons of a word that all threads read at
 // once, so that no order of atomics matters: those there are add integers. Bytes: about
 // 4 P (2 + 2) + 12 chunks EXPERTS; no FLOPs.
+//
+// Balanced, a token has a place for each expert and any number of them are chosen: chosen and slots
+// [TOKENS, EXPERTS], chunks of 64 tokens, P = TOKENS K the most slots there is room for. An expert a
+// thread goes over the tokens of its chunk in order. What finds no room has no slot, and
+// run->status says so.
 #pragma once
 
 #include "topknot/run.cuh"
@@ -41,12 +46,11 @@ TOPKNOT_DEVICE void dispatchCounts(const Run* run, const int* chosen, int* count
 
 /** Each count becomes the sum of those of earlier chunks. Grid: EXPERTS / 256, rounded up. */
 template <class S>
-TOPKNOT_DEVICE void dispatchTotals(const Run* run, int* counts, int* totals) {
+TOPKNOT_DEVICE void dispatchTotals(int chunks, int* counts, int* totals) {
   const int expert = static_cast<int>(blockIdx.x * DISPATCH_THREADS + threadIdx.x);
   if (expert >= S::EXPERTS) {
     return;
   }
-  const int chunks = (run->valid * S::K + DISPATCH_THREADS - 1) / DISPATCH_THREADS;
   int sum = 0;
 #pragma unroll 4
   for (int chunk = 0; chunk < chunks; chunk++) {
@@ -119,6 +123,94 @@ TOPKNOT_DEVICE void dispatchPlace(const Run* run, const int* chosen, const int* 
   slots[pair] = slot;
 }
 
+// ---- Balanced ----------------------------------------------------------------------------------
+
+/** Tokens of a chunk, and threads of a block that has an expert a thread. */
+constexpr int BALANCED_TOKENS = 64, BALANCED_THREADS = 128;
+
+/** The expert of the calling thread, in blocks of BALANCED_THREADS along blockIdx.y. */
+TOPKNOT_DEVICE int expertOfThread() {
+  return static_cast<int>(blockIdx.y * BALANCED_THREADS + threadIdx.x);
+}
+
+/** counts[chunk][e]: tokens of the chunk that e takes. Grid: (chunks, EXPERTS / 128), rounded up. */
+template <class S>
+TOPKNOT_DEVICE void balancedCounts(const Run* run, const int* chosen, int* counts) {
+  const int expert = expertOfThread();
+  const int first = static_cast<int>(blockIdx.x) * BALANCED_TOKENS;
+  const int end = min(first + BALANCED_TOKENS, run->valid);
+  if (first >= end || expert >= S::EXPERTS) {
+    return;
+  }
+  int count = 0;
+#pragma unroll 8
+  for (int token = first; token < end; token++) {
+    count += chosen[static_cast<long long>(token) * S::EXPERTS + expert];
+  }
+  counts[static_cast<long long>(blockIdx.x) * S::EXPERTS + expert] = count;
+}
+
+/** As dispatchOffsets, but none behind the room there is. One block; shared: 1024 bytes. */
+template <class S>
+TOPKNOT_DEVICE void balancedOffsets(Run* run, const int* totals, int* offsets) {
+  constexpr int ROOM = S::TOKENS * S::K;
+  dispatchOffsets<S>(totals, offsets);
+  __syncthreads();
+  if (threadIdx.x == 0 && offsets[S::EXPERTS] > ROOM && run->status == STATUS_FINE) {
+    run->status = STATUS_ROOM;
+  }
+  __syncthreads();
+  for (int e = static_cast<int>(threadIdx.x); e <= S::EXPERTS; e += DISPATCH_THREADS) {
+    offsets[e] = min(offsets[e], ROOM);
+  }
+}
+
+/** rows and slots of a chunk's tokens. Grid: (chunks, EXPERTS / 128), rounded up. */
+template <class S>
+TOPKNOT_DEVICE void balancedPlace(const Run* run, const int* chosen, const int* counts,
+                                  const int* offsets, int* rows, int* slots) {
+  constexpr int ROOM = S::TOKENS * S::K;
+  const int expert = expertOfThread();
+  const int first = static_cast<int>(blockIdx.x) * BALANCED_TOKENS;
+  const int end = min(first + BALANCED_TOKENS, run->valid);
+  if (first >= end || expert >= S::EXPERTS) {
+    return;
+  }
+  int next = offsets[expert] + counts[static_cast<long long>(blockIdx.x) * S::EXPERTS + expert];
+#pragma unroll 8
+  for (int token = first; token < end; token++) {
+    const long long place = static_cast<long long>(token) * S::EXPERTS + expert;
+    int slot = -1;
+    if (chosen[place] != 0) {
+      slot = next < ROOM ? next : -1;
+      next++;
+    }
+    if (slot >= 0) {
+      rows[slot] = token;
+    }
+    slots[place] = slot;
+  }
+}
+
+#define TOPKNOT_BALANCED_DISPATCH(prefix, S)                                                     \
+  TOPKNOT_KERNEL(BALANCED_THREADS)                                                               \
+  prefix##_forward_counts(const Run* run, const int* chosen, int* counts) {                      \
+    balancedCounts<S>(run, chosen, counts);                                                      \
+  }                                                                                              \
+  TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
+  prefix##_forward_totals(const Run* run, int* counts, int* totals) {                            \
+    dispatchTotals<S>((run->valid + BALANCED_TOKENS - 1) / BALANCED_TOKENS, counts, totals);     \
+  }                                                                                              \
+  TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
+  prefix##_forward_offsets(Run* run, const int* totals, int* offsets) {                          \
+    balancedOffsets<S>(run, totals, offsets);                                                    \
+  }                                                                                              \
+  TOPKNOT_KERNEL(BALANCED_THREADS)                                                               \
+  prefix##_forward_place(const Run* run, const int* chosen, const int* counts,                   \
+                         const int* offsets, int* rows, int* slots) {                            \
+    balancedPlace<S>(run, chosen, counts, offsets, rows, slots);                                 \
+  }
+
 /** The kernels of a method that sorts. */
 #define TOPKNOT_SORT(prefix, S)                                                                  \
   TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
@@ -127,7 +219,8 @@ TOPKNOT_DEVICE void dispatchPlace(const Run* run, const int* chosen, const int* 
   }                                                                                              \
   TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
   prefix##_totals(const Run* run, int* counts, int* totals) {                                    \
-    dispatchTotals<S>(run, counts, totals);                                                      \
+    const int chunks = (run->valid * S::K + DISPATCH_THREADS - 1) / DISPATCH_THREADS;            \
+    dispatchTotals<S>(chunks, counts, totals);                                                   \
   }                                                                                              \
   TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
   prefix##_offsets(const int* totals, int* offsets) {                                            \

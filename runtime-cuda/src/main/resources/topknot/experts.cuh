@@ -2,7 +2,7 @@
 // 3.2 and app. C). Slots are pairs of a token and an expert, sorted by expert.
 //
 // Shapes, with P = tokens k slots: x, dy [tokens, width]; offsets [experts + 1] and rows [P], the
-// token of each slot; slots, gates [tokens k]; w1 [experts hidden, width], w2 [experts width,
+// token of each slot; slots, gates [tokens places], k places a token, or one for each expert; w1 [experts hidden, width], w2 [experts width,
 // hidden]; hidden [P, hidden], the activation, for GELU its input; out, dOut [P, width].
 //
 // Forward: the first product reads its rows of x where they are, its epilogue applies f; the second

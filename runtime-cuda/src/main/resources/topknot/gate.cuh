@@ -1,5 +1,5 @@
-// The gates of [S17]: noisy top-k (eq. 3-5), top-k without noise, top-k of a softmax; importance and
-// load with their losses (eq. 6-11) and gradients (app. A).
+// The gates of [S17]: noisy top-k (eq. 3-5), top-k without noise, top-k of a softmax, the softmax
+// over all experts (eq. 2), which is top-k with K = n; importance and load with their losses (eq. 6-11) and gradients (app. A).
 //
 //   clean = x W_g, raw = x W_noise, sigma = softplus(raw) + floor, H = clean + xi sigma, xi ~ N(0, 1)
 //   chosen = the K largest of H, ties to the lower index; gates = the softmax over them
@@ -25,7 +25,7 @@
 #include "topknot/noise.cuh"
 #include "topknot/selection.cuh"
 
-enum Gating { NOISY_TOP_K, TOP_K, SOFTMAX_TOP_K };
+enum Gating { NOISY_TOP_K, TOP_K, SOFTMAX_TOP_K, SOFTMAX };
 
 /** In fp32 also where experts are not: a choice must not depend on how they are rounded. */
 using GateTile = Fp32Tile;

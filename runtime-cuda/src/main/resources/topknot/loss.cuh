@@ -18,7 +18,7 @@ TOPKNOT_DEVICE void lossTotal(Run* run, const float* losses) {
   sum = sumOfBlock<LOSS_THREADS>(sum, sharedMemory<double>());
   if (threadIdx.x == 0) {
     run->loss = sum;
-    if (!(sum - sum == 0)) {
+    if (!(sum - sum == 0) && run->status == STATUS_FINE) {
       run->status = STATUS_LOSS;
     }
   }

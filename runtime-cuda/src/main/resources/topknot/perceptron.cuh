@@ -46,8 +46,8 @@ struct AllTokens {
 };
 
 /**
- * The slots of each expert, sorted by expert; S has TOKENS, K, EXPERTS as well. Those of a kind of
- * experts begin at a slot of their own, which tiles are numbered from.
+ * The slots of each expert, sorted by expert; S has TOKENS, K, PLACES, EXPERTS as well. Those of a
+ * kind of experts begin at a slot of their own, which tiles are numbered from.
  */
 template <class S>
 struct ByExpert {
@@ -203,8 +203,8 @@ template <class Tile>
 constexpr int GATED_SHARED_BYTES = Tile::SHARED_BYTES + Tile::M * 4;
 
 /**
- * The gate value of each slot of a tile to shared memory: that of its token's pair. To be read
- * after a product, which has barriers.
+ * The gate value of each slot of a tile to shared memory: that of its place, one of its token's
+ * PLACES. To be read after a product, which has barriers.
  */
 template <class S>
 TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int* slots,
@@ -213,49 +213,54 @@ TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int*
   float* shared = sharedMemory<float>() + Tile::SHARED_BYTES / 4;
   for (int i = static_cast<int>(threadIdx.x); i < tile.rows; i += Tile::THREADS) {
     const int slot = tile.first + i;
-    const long long pair = static_cast<long long>(list[slot]) * S::K;
+    const long long place = static_cast<long long>(list[slot]) * S::PLACES;
     float gate = 0;
-    for (int j = 0; j < S::K; j++) {
-      gate = slots[pair + j] == slot ? gates[pair + j] : gate;
+    for (int j = 0; j < S::PLACES; j++) {
+      gate = slots[place + j] == slot ? gates[place + j] : gate;
     }
     shared[i] = gate;
   }
   return shared;
 }
 
-/** The sum of a slot's parts [ceil(HIDDEN / N), TOKENS K], in their order. */
+/** The sum of a slot's parts [ceil(HIDDEN / N), TOKENS K], in their order, 0 if it is none. */
 template <class S>
 TOPKNOT_DEVICE float gateGradient(const float* parts, int slot) {
   using Tile = typename S::Tile;
   const long long pairs = static_cast<long long>(S::TOKENS) * S::K;
-  const float* part = parts + slot;
   float sum = 0;
-  for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
-    sum += part[i * pairs];
+  if (slot >= 0) {
+    for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
+      sum += parts[slot + i * pairs];
+    }
   }
   return sum;
 }
 
 /**
- * dGates of each pair = the sum of its slot's parts; grid: pairs / 256, rounded up, 256 threads.
+ * dGates of each place = the sum of its slot's parts; grid: TOKENS PLACES / 256, rounded up, 256
+ * threads.
  */
 template <class S>
 TOPKNOT_DEVICE void sumGateGradients(const Run* run, const int* slots, const float* parts,
                                      float* dGates) {
-  const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
-  if (pair < static_cast<long long>(run->valid) * S::K) {
-    dGates[pair] = gateGradient<S>(parts, slots[pair]);
+  const long long place = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (place < static_cast<long long>(run->valid) * S::PLACES) {
+    dGates[place] = gateGradient<S>(parts, slots[place]);
   }
 }
 
-/** Likewise, of the slots of one kind of experts alone. */
+/** Likewise, of the slots of one kind of experts alone, and of places without a slot. */
 template <class S>
 TOPKNOT_DEVICE void sumGateGradientsOfKind(const Run* run, const int* offsets, const int* slots,
                                            const float* parts, float* dGates) {
-  const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
-  if (pair < static_cast<long long>(run->valid) * S::K && slots[pair] >= offsets[0] &&
-      slots[pair] < offsets[S::EXPERTS]) {
-    dGates[pair] = gateGradient<S>(parts, slots[pair]);
+  const long long place = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (place >= static_cast<long long>(run->valid) * S::PLACES) {
+    return;
+  }
+  const int slot = slots[place];
+  if (slot < 0 || (slot >= offsets[0] && slot < offsets[S::EXPERTS])) {
+    dGates[place] = gateGradient<S>(parts, slot);
   }
 }
 

@@ -23,7 +23,7 @@ struct Run {
 };
 static_assert(sizeof(Run) == 96, "RunRecord has this layout");
 
-constexpr int STATUS_FINE = 0, STATUS_LOSS = 1, STATUS_NORM = 2;
+constexpr int STATUS_FINE = 0, STATUS_LOSS = 1, STATUS_NORM = 2, STATUS_ROOM = 3;
 
 /** What may vary of a layer without a new kernel. */
 struct LayerOptions {

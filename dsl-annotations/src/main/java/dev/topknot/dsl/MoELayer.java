@@ -26,7 +26,7 @@ public @interface MoELayer {
 
   /**
    * The number of experts that each token is sent to, 1 to {@link #experts}; beside {@link
-   * Hierarchy}, in each of its groups.
+   * Hierarchy}, in each of its groups; on average, under {@link Gating#STRICTLY_BALANCED}.
    */
   int k();
 
@@ -39,7 +39,10 @@ public @interface MoELayer {
   /** How experts are chosen and weighed. */
   Gating gating() default Gating.NOISY_TOP_K;
 
-  /** The weight of CV²(importance) in the loss ([S17] eq. 7). */
+  /**
+   * The weight of CV²(importance) in the loss ([S17] eq. 7). Without effect under {@link
+   * Gating#STRICTLY_BALANCED}.
+   */
   double importanceLoss() default 0.1;
 
   /**
@@ -57,6 +60,27 @@ public @interface MoELayer {
    * products forward. Results are the same to the bit.
    */
   boolean recompute() default false;
+
+  /**
+   * The weight of L_batchwise ([S17] appendix F), by which the thresholds of {@link
+   * Gating#STRICTLY_BALANCED} learn: a sum over the tokens of the batch, whose gradient reaches the
+   * gate's weights too. 0 leaves the thresholds where they start.
+   */
+  double thresholdLoss() default 1;
+
+  /**
+   * Where every threshold of {@link Gating#STRICTLY_BALANCED} starts, a finite probability. At 0
+   * evaluation begins with every token at every expert.
+   */
+  double threshold() default 0;
+
+  /**
+   * How many experts a token is sent to on average at most in an evaluation under {@link
+   * Gating#STRICTLY_BALANCED}, 1 to {@link #experts}: memory is planned for so many times the
+   * tokens of a call. More is an {@code EvaluationOverflowException}. Left out, it is all experts,
+   * which cannot be exceeded.
+   */
+  int evaluationK() default 0;
 
   /** The optimizer planned for a layer of its own; in a model, the model's holds. */
   Optimizer optimizer() default Optimizer.ADAM;

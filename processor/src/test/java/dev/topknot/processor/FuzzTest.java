@@ -44,6 +44,9 @@ class FuzzTest {
   private static final List<String> FUNCTIONS =
       List.of("RELU", "GELU", "SIGMOID", "TANH", "IDENTITY", "SWIGLU");
 
+  private static final List<String> GATINGS =
+      List.of("NOISY_TOP_K", "TOP_K", "SOFTMAX_TOP_K", "SOFTMAX", "STRICTLY_BALANCED");
+
   private final Random random = new Random(17);
 
   private String any(List<String> values) {
@@ -63,11 +66,13 @@ class FuzzTest {
     text.append(attribute(100, "k", any(INTEGERS)));
     text.append(attribute(70, "width", any(INTEGERS)));
     text.append(attribute(70, "tokens", any(INTEGERS)));
-    text.append(
-        attribute(30, "gating", "Gating." + any(List.of("NOISY_TOP_K", "TOP_K", "SOFTMAX_TOP_K"))));
+    text.append(attribute(30, "gating", "Gating." + any(GATINGS)));
     text.append(attribute(20, "importanceLoss", any(NUMBERS)));
     text.append(attribute(20, "loadLoss", any(NUMBERS)));
     text.append(attribute(20, "noiseFloor", any(NUMBERS)));
+    text.append(attribute(5, "threshold", any(NUMBERS)));
+    text.append(attribute(5, "thresholdLoss", any(NUMBERS)));
+    text.append(attribute(5, "evaluationK", any(INTEGERS)));
     text.append(
         attribute(10, "optimizer", "Optimizer." + any(List.of("ADAM", "ADAM_FACTORED", "NONE"))));
     text.append(attribute(10, "precision", "Precision." + any(List.of("FP32", "BF16"))));

@@ -55,7 +55,26 @@ class PositionsTest {
         "experts = 4, k = 4, width = 4, tokens = 4, loadLoss = /*TK019*/ -1",
         "experts = 4, k = 2, width = 4, tokens = 4, gating = Gating.TOP_K, noiseFloor = /*TK020*/"
             + " -1",
-        "experts = 4, k = 2, width = 4, tokens = 4, optimizer = Optimizer.NONE"
+        "experts = 4, k = 2, width = 4, tokens = 4, optimizer = Optimizer.NONE",
+        "experts = 4, k = 4, width = 4, tokens = 4, gating = Gating.SOFTMAX",
+        "experts = 4, k = /*TK027*/ 3, width = 4, tokens = 4, gating = Gating.SOFTMAX",
+        "experts = 4, k = /*TK012*/ 5, width = 4, tokens = 4, gating = Gating.SOFTMAX",
+        "experts = /*TK029*/ 32, k = 32, width = 4, tokens = 4, gating = Gating.SOFTMAX",
+        "experts = 4, k = 4, width = 4, tokens = 4, gating = Gating.SOFTMAX, loadLoss ="
+            + " /*TK032*/ 1",
+        "experts = 4, k = 1, width = 4, tokens = 8, gating = Gating.STRICTLY_BALANCED",
+        "experts = 4, k = /*TK030*/ 3, width = 4, tokens = 6, gating = Gating.STRICTLY_BALANCED",
+        "experts = 4, k = 3, width = 4, tokens = /*TK014*/ -6, gating = Gating.STRICTLY_BALANCED",
+        "experts = 1, k = 1, width = 4, tokens = 7, gating = Gating.STRICTLY_BALANCED",
+        "experts = 4, k = 2, width = 4, tokens = 4, gating = Gating.STRICTLY_BALANCED, loadLoss ="
+            + " /*TK032*/ 0.1, importanceLoss = /*TK032*/ 0.1",
+        "experts = 4, k = 2, width = 4, tokens = 4, gating = Gating.STRICTLY_BALANCED, loadLoss ="
+            + " 0, importanceLoss = 0, threshold = 0.25, thresholdLoss = 0, evaluationK = 4",
+        "experts = 4, k = 2, width = 4, tokens = 4, gating = Gating.STRICTLY_BALANCED, evaluationK"
+            + " = /*TK038*/ 5, threshold = /*TK038*/ -1, thresholdLoss = /*TK019*/ -1",
+        "experts = 4, k = 2, width = 4, tokens = 4, evaluationK = /*TK038*/ 0",
+        "experts = 4, k = 2, width = 4, tokens = 4, evaluationK = /*TK032*/ 2, threshold ="
+            + " /*TK032*/ 0, thresholdLoss = /*TK032*/ 1"
       })
   void layers(String attributes) {
     layer(attributes, "hidden = 8").check();
@@ -117,6 +136,8 @@ class PositionsTest {
         "  @MoELayer(experts = 2, k = 2) @Expert(hidden = 8) Layer experts();",
         "  @MoELayer(experts = 2, k = 2, width = 16, tokens = 160) @Expert(hidden = 8) MoE"
             + " experts();",
+        "  @MoELayer(experts = 7, k = /*TK030*/ 2, gating = Gating.STRICTLY_BALANCED) @Expert(hidden ="
+            + " 8) MoE experts();",
         "  @MoELayer(experts = 2, k = 2, width = /*TK046*/ 8) @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 2, k = 2, width = /*TK014*/ 0) @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 2, k = 2, tokens = /*TK052*/ 161) @Expert(hidden = 8) MoE"

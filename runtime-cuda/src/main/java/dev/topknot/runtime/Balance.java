@@ -12,6 +12,8 @@ import java.util.Arrays;
  * @param tokens how many tokens selected each expert
  * @param importanceLoss w_importance · CV²(importance), as it entered the gradient
  * @param loadLoss w_load · CV²(load), as it entered the gradient
+ * @param droppedTokens valid tokens that no expert was chosen for, as strictly balanced gating can
+ *     leave them
  */
 @SuppressWarnings("ArrayRecordComponent")
 public record Balance(
@@ -20,7 +22,19 @@ public record Balance(
     double[] load,
     long[] tokens,
     double importanceLoss,
-    double loadLoss) {
+    double loadLoss,
+    long droppedTokens) {
+
+  /** Of a gate that sends every token somewhere. */
+  public Balance(
+      String layer,
+      double[] importance,
+      double[] load,
+      long[] tokens,
+      double importanceLoss,
+      double loadLoss) {
+    this(layer, importance, load, tokens, importanceLoss, loadLoss, 0);
+  }
 
   /** Copies the arrays and checks that they speak of the same experts. */
   public Balance {
@@ -82,9 +96,9 @@ public record Balance(
     return sum == 0 ? 1 : max * load.length / sum;
   }
 
-  /** Tokens that an expert had no room for: always 0, since every token is computed. */
-  public long droppedTokens() {
-    return 0;
+  /** The same with so many tokens that no expert was chosen for. */
+  public Balance withDropped(long count) {
+    return new Balance(layer, importance, load, tokens, importanceLoss, loadLoss, count);
   }
 
   /**
@@ -111,7 +125,8 @@ public record Balance(
         loadSum,
         tokensSum,
         importanceLoss + other.importanceLoss,
-        loadLoss + other.loadLoss);
+        loadLoss + other.loadLoss,
+        droppedTokens + other.droppedTokens);
   }
 
   @Override
@@ -122,7 +137,8 @@ public record Balance(
         && Arrays.equals(load, that.load)
         && Arrays.equals(tokens, that.tokens)
         && Double.compare(importanceLoss, that.importanceLoss) == 0
-        && Double.compare(loadLoss, that.loadLoss) == 0;
+        && Double.compare(loadLoss, that.loadLoss) == 0
+        && droppedTokens == that.droppedTokens;
   }
 
   @Override

@@ -61,7 +61,12 @@ public interface MoE extends Layer, AutoCloseable {
    */
   double update(Update update);
 
-  /** Computes y from x, [rows, width], with noise off; keeps nothing and disturbs no backward. */
+  /**
+   * Computes y from x, [rows, width], with noise off; keeps nothing and disturbs no backward.
+   *
+   * @throws EvaluationOverflowException if strictly balanced gating chooses more than {@code
+   *     evaluationK} has room for; y is then of no use
+   */
   void infer(Tensor x, Tensor y);
 
   /**

@@ -122,6 +122,9 @@ class SettingsTest {
     assertThat(balance(0, 0, 0, 0).loadCv()).isZero();
     assertThat(balance(0, 0, 0, 0).maxOverMeanLoad()).isEqualTo(1);
 
+    assertThat(one.withDropped(3).plus(even.withDropped(4)).droppedTokens()).isEqualTo(7);
+    assertThat(one.withDropped(3)).isNotEqualTo(one).isEqualTo(one.withDropped(3));
+
     Balance sum = even.plus(one);
     assertThat(sum.importance()).containsExactly(10, 2, 2, 2);
     assertThat(sum.load()).containsExactly(10, 2, 2, 2);

@@ -165,7 +165,7 @@ class ExpertsKernelsTest {
             #include "topknot/experts.cuh"
             struct S {
               using Tile = Fp32Tile;
-              static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d, HIDDEN = %d;
+              static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d, PLACES = K, HIDDEN = %d;
               static constexpr Activation ACTIVATION = %s;
             };
             TOPKNOT_EXPERTS(op, S)
@@ -358,7 +358,7 @@ class ExpertsKernelsTest {
             #include "topknot/swiglu.cuh"
             struct S {
               using Tile = Fp32Tile;
-              static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d, HIDDEN = %d;
+              static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d, PLACES = K, HIDDEN = %d;
             };
             %s(op, S)
             """

@@ -37,7 +37,7 @@ class LargeOffsetsTest {
       #include "topknot/experts.cuh"
       struct S {
         using Tile = Fp32Tile;
-        static constexpr int TOKENS = %d, K = %d, EXPERTS = %d, WIDTH = %d, HIDDEN = %d;
+        static constexpr int TOKENS = %d, K = %d, PLACES = K, EXPERTS = %d, WIDTH = %d, HIDDEN = %d;
         static constexpr Activation ACTIVATION = RELU;
         static constexpr long long SIZE = %dll;
       };

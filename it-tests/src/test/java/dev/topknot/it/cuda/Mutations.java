@@ -52,8 +52,12 @@ class Mutations {
           Map.entry("adam_factored.cuh", List.of("ModelKernelsTest#adamFactored")),
           Map.entry("bf16_tile.cuh", List.of("DenseKernelsTest", "ExpertsKernelsTest")),
           Map.entry("column_sums.cuh", List.of("DenseKernelsTest")),
-          Map.entry("combine.cuh", List.of("GateKernelsTest#dispatchAndCombine")),
-          Map.entry("dispatch.cuh", List.of("GateKernelsTest#dispatchAndCombine")),
+          Map.entry(
+              "combine.cuh",
+              List.of(
+                  "GateKernelsTest#dispatchAndCombine", "BalancedKernelsTest#dispatchAndCombine")),
+          Map.entry(
+              "dispatch.cuh", List.of("GateKernelsTest#dispatchAndCombine", "BalancedKernelsTest")),
           Map.entry("embedding.cuh", List.of("ModelKernelsTest#embedding")),
           Map.entry("experts.cuh", List.of("ExpertsKernelsTest")),
           Map.entry(
@@ -65,7 +69,8 @@ class Mutations {
           Map.entry("rows.cuh", List.of("ModelKernelsTest#adam", "GateKernelsTest")),
           Map.entry("sampled_softmax_loss.cuh", List.of("SampledSoftmaxKernelsTest")),
           Map.entry("selection.cuh", List.of("GateKernelsTest")),
-          Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")));
+          Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")),
+          Map.entry("strictly_balanced_gate.cuh", List.of("BalancedKernelsTest")));
 
   /** Other damage than a missing barrier. */
   private static final List<Mutation> OTHERS =

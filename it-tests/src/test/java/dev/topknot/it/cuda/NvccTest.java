@@ -65,6 +65,11 @@ class NvccTest {
       @Expert(shared = true, hidden = {5, 6}, activation = GELU)
       interface Kinds extends MoE {}
 
+      @MoELayer(experts = 250, k = 3, width = 129, tokens = 1000, gating = STRICTLY_BALANCED,
+          evaluationK = 9)
+      @Expert(hidden = 3, activation = SWIGLU)
+      interface Balanced extends MoE {}
+
       @MoEModel(batch = 1, timesteps = 1)
       interface OneToken extends LanguageModel {
         @Embedding(vocabulary = 2, width = 1) Layer words();

@@ -21,7 +21,8 @@ public final class DeviceTests implements TestExecutionListener {
           "dev.topknot.it.numerics.GpuAdamFactoredTest",
           "dev.topknot.it.numerics.GpuHierarchyTest",
           "dev.topknot.it.numerics.GpuModelTest",
-          "dev.topknot.it.numerics.GpuSampledModelTest");
+          "dev.topknot.it.numerics.GpuSampledModelTest",
+          "dev.topknot.it.numerics.GpuStrictlyBalancedTest");
 
   private final Findings findings;
 

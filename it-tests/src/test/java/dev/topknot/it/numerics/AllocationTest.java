@@ -89,7 +89,8 @@ class AllocationTest {
         TopknotSpecs_WholeGroups::on,
         TopknotExpertSpecs_Kinds::on,
         TopknotExpertSpecs_RecomputedKinds::on,
-        TopknotAdamFactoredTest_Lines::on);
+        TopknotAdamFactoredTest_Lines::on,
+        TopknotStrictlyBalancedTest_All::on);
   }
 
   @ParameterizedTest
@@ -140,6 +141,9 @@ class AllocationTest {
             new Parts(
                 TopknotExpertSpecs_RecomputedKinds.TOKENS,
                 TopknotExpertSpecs_RecomputedKinds.WIDTH);
+        case "All" ->
+            new Parts(
+                TopknotStrictlyBalancedTest_All.TOKENS, TopknotStrictlyBalancedTest_All.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
         case "Lines" ->
             new Parts(TopknotAdamFactoredTest_Lines.TOKENS, TopknotAdamFactoredTest_Lines.WIDTH);

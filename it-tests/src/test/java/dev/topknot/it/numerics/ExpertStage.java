@@ -40,8 +40,8 @@ final class ExpertStage {
     int h = c.hidden();
     int n = to - from;
     int pairs = tokens * k;
-    plain = c.swiglu() ? null : new Experts(context, "", tokens, d, n, k, h, c.activation());
-    swiglu = c.swiglu() ? new SwigluExperts(context, "", tokens, d, n, k, h) : null;
+    plain = c.swiglu() ? null : new Experts(context, "", tokens, d, n, k, k, h, c.activation());
+    swiglu = c.swiglu() ? new SwigluExperts(context, "", tokens, d, n, k, k, h) : null;
     w1 = buffers.floats(data.stacked("w1", from, to));
     w2 = buffers.floats(data.stacked("w2", from, to));
     w3 = c.swiglu() ? buffers.floats(data.stacked("w3", from, to)) : null;

@@ -1,6 +1,7 @@
 package dev.topknot.it.numerics;
 
 import static dev.topknot.dsl.Gating.NOISY_TOP_K;
+import static dev.topknot.dsl.Gating.SOFTMAX;
 import static dev.topknot.dsl.Gating.SOFTMAX_TOP_K;
 import static dev.topknot.dsl.Gating.TOP_K;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -134,6 +135,9 @@ class GeneratedLayerTest {
         layer(
             TopknotSpecs_Both::on,
             new LayerCase(33, 30, 8, 2, 2, 5, ActivationFunction.IDENTITY, NOISY_TOP_K)),
+        layer(
+            TopknotSpecs_AllSeven::on,
+            new LayerCase(33, 31, 40, 7, 7, 24, ActivationFunction.RELU, SOFTMAX)),
         rounded(TopknotSpecs_RoundedSeven::on, SEVEN),
         rounded(
             TopknotSpecs_Rounded::on,

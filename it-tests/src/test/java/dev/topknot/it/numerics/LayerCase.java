@@ -36,6 +36,9 @@ record LayerCase(
   static final int STEP = 5;
   static final int STREAM_LAYER = 3;
 
+  /** Those that send a token to any k experts. */
+  static final Gating[] GATINGS = {Gating.NOISY_TOP_K, Gating.TOP_K, Gating.SOFTMAX_TOP_K};
+
   /** Experts of one kind, as many as it counts. */
   record Kind(int count, ActivationFunction activation, boolean shared) {}
 

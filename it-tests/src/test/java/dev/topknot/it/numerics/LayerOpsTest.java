@@ -29,7 +29,7 @@ class LayerOpsTest {
    * activation and the number of valid tokens change from one to the next.
    */
   static Stream<LayerCase> cases() {
-    Gating[] gatings = Gating.values();
+    Gating[] gatings = LayerCase.GATINGS;
     ActivationFunction[] activations = ActivationFunction.values();
     int[] sizes = {1, 7, 33};
     List<LayerCase> cases = new ArrayList<>();

@@ -1,7 +1,6 @@
 package dev.topknot.it.numerics;
 
 import dev.topknot.dsl.ActivationFunction;
-import dev.topknot.dsl.Gating;
 import dev.topknot.dsl.Precision;
 import dev.topknot.it.generated.Compiling;
 import dev.topknot.it.numerics.GeneratedLayerTest.Generated;
@@ -107,7 +106,7 @@ class RandomLayersTest {
                   : 1 + random.nextInt(Math.min(experts, 8)),
               0,
               null,
-              pick(random, Gating.values()));
+              pick(random, LayerCase.GATINGS));
       StringBuilder annotations = new StringBuilder();
       List<Kind> kinds = new ArrayList<>();
       for (int left = experts; left > 0; left -= kinds.get(kinds.size() - 1).count()) {

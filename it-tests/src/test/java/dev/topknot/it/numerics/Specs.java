@@ -109,6 +109,16 @@ final class Specs {
   @Expert(hidden = 5, activation = ActivationFunction.IDENTITY)
   interface Both extends MoE {}
 
+  @MoELayer(
+      experts = 7,
+      k = 7,
+      width = 40,
+      tokens = 33,
+      gating = Gating.SOFTMAX,
+      importanceLoss = IMPORTANCE)
+  @Expert(hidden = 24)
+  interface AllSeven extends MoE {}
+
   @MoELayer(experts = 1, k = 1, width = 40, tokens = 33)
   @Expert(hidden = 24)
   interface Single extends MoE {}

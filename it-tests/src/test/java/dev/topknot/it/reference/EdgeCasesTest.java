@@ -210,14 +210,28 @@ class EdgeCasesTest {
   }
 
   @Test
+  void softmaxGatingIsTheSoftmaxOverAllExperts() {
+    Matrix x = draw.normal(4, 3, 1);
+    Matrix gateWeights = draw.weights(3, 5);
+    Gating gating = new Gating(Gating.Kind.SOFTMAX, 5, 0, gateWeights, null);
+    assertThat(
+            gating
+                .forward(x, null, null)
+                .gates()
+                .distanceFrom(SoftmaxLoss.softmax(x.times(gateWeights))))
+        .isLessThan(1e-15);
+  }
+
+  @Test
   void strictlyBalancedTiesGoToTheLowerToken() {
     StrictlyBalancedMoE moe =
         new StrictlyBalancedMoE(
             1, Matrix.zeros(3, 2), new double[2], 1, draw.experts(2, "IDENTITY", 3, 2));
     assertThat(moe.train(draw.normal(4, 3, 1)).gates().data())
         .containsExactly(0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0);
-    assertThatThrownBy(() -> moe.train(draw.normal(3, 3, 1)))
-        .hasMessage("expected k * tokens to be a multiple of 2 experts, got 3");
+    assertThat(moe.train(draw.normal(4, 3, 1), 3).gates().data())
+        .as("of three tokens one each, rounded down")
+        .containsExactly(0.5, 0.5, 0, 0, 0, 0);
   }
 
   @Test

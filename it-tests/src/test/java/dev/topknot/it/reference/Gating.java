@@ -18,7 +18,9 @@ public final class Gating {
     /** Softmax over the k largest of x W_g. */
     TOP_K,
     /** The k largest of the softmax over all experts; renormalised over the kept for k > 1. */
-    SOFTMAX_TOP_K
+    SOFTMAX_TOP_K,
+    /** The softmax over all experts ([S17] eq. 2); k is their number. */
+    SOFTMAX
   }
 
   private final Kind kind;

@@ -8,7 +8,8 @@ import java.util.stream.IntStream;
 
 /**
  * Strictly balanced gating, [S17] app. F: in training each expert keeps the m = k·T/n tokens with
- * the largest softmax gate; in evaluation those above its learned threshold.
+ * the largest softmax gate, of fewer valid tokens k·V/n rounded down; in evaluation those above its
+ * learned threshold.
  */
 public final class StrictlyBalancedMoE {
   private final int k;
@@ -29,16 +30,22 @@ public final class StrictlyBalancedMoE {
 
   /** Training: runs the layer under the batchwise mask. */
   public Forward train(Matrix x) {
-    return new Forward(x, true);
+    return train(x, x.rows());
+  }
+
+  /** Likewise, of the first rows of {@code x}; the others touch nothing, and their output is 0. */
+  public Forward train(Matrix x, int valid) {
+    return new Forward(x, valid, true);
   }
 
   /** Evaluation: runs the layer under the thresholds' mask. */
   public Forward evaluate(Matrix x) {
-    return new Forward(x, false);
+    return new Forward(x, x.rows(), false);
   }
 
   /** The layer's forward pass. Its own loss is part of what {@link #backward} differentiates. */
   public final class Forward implements Pass {
+    private final int tokens;
     private final Matrix x;
     private final Matrix softmax;
     private final Matrix threshold;
@@ -47,8 +54,9 @@ public final class StrictlyBalancedMoE {
     private final Matrix gates;
     private final Mixture mixture;
 
-    private Forward(Matrix x, boolean training) {
-      this.x = x;
+    private Forward(Matrix all, int valid, boolean training) {
+      tokens = all.rows();
+      x = all.resized(valid);
       softmax = SoftmaxLoss.softmax(x.times(gateWeights));
       threshold = Matrix.zeros(x.rows(), experts.size());
       for (int t = 0; t < x.rows(); t++) {
@@ -72,13 +80,6 @@ public final class StrictlyBalancedMoE {
 
     /** Each expert's m largest of the softmax, ties to the lower token. */
     private Matrix batchwise() {
-      if (k * x.rows() % experts.size() != 0) {
-        throw new IllegalArgumentException(
-            "expected k * tokens to be a multiple of "
-                + experts.size()
-                + " experts, got "
-                + k * x.rows());
-      }
       Matrix result = Matrix.zeros(x.rows(), experts.size());
       for (int expert = 0; expert < experts.size(); expert++) {
         int i = expert;
@@ -95,7 +96,12 @@ public final class StrictlyBalancedMoE {
 
     @Override
     public Matrix y() {
-      return mixture.y();
+      return mixture.y().resized(tokens);
+    }
+
+    /** 1 where the expert takes the token, [valid tokens, experts]. */
+    public Matrix mask() {
+      return mask;
     }
 
     /** G, [tokens, experts]. */
@@ -119,7 +125,8 @@ public final class StrictlyBalancedMoE {
     }
 
     @Override
-    public Gradients backward(Matrix dy) {
+    public Gradients backward(Matrix dyOfAll) {
+      Matrix dy = dyOfAll.resized(x.rows());
       Gradients fromExperts = mixture.backward(dy);
       Matrix dGates = mixture.gateGradient(dy);
       Matrix dSoftmax = maskDifference().scaled(lossWeight);
@@ -137,7 +144,8 @@ public final class StrictlyBalancedMoE {
       Map<String, Matrix> byName = new LinkedHashMap<>(fromExperts.byName());
       byName.put("gateWeights", x.transposedTimes(dLogits));
       byName.put("thresholds", maskDifference().columnSums().scaled(-lossWeight));
-      return new Gradients(fromExperts.x().plus(dLogits.timesTransposed(gateWeights)), byName);
+      return new Gradients(
+          fromExperts.x().plus(dLogits.timesTransposed(gateWeights)).resized(tokens), byName);
     }
   }
 }

@@ -9,9 +9,13 @@ import dev.topknot.processor.model.Mark;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 
 /** What {@code @MoELayer} may say about the gate. */
 final class GateRules {
+  /** Experts from which on a dense gate is worth a warning. */
+  private static final int MANY = 32;
+
   private GateRules() {}
 
   static void kWithinExperts(Declaration declaration, Findings findings) {
@@ -40,7 +44,7 @@ final class GateRules {
 
   static void lossWeights(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
-      for (String attribute : List.of("importanceLoss", "loadLoss")) {
+      for (String attribute : List.of("importanceLoss", "loadLoss", "thresholdLoss")) {
         invalid(moe.layer(), attribute)
             .ifPresent(
                 value ->
@@ -71,6 +75,69 @@ final class GateRules {
         : Optional.empty();
   }
 
+  static void denseSoftmax(Declaration declaration, Findings findings) {
+    for (MoEView moe : MoEView.in(declaration)) {
+      int k = moe.k().orElse(0);
+      int experts = moe.experts().orElse(0);
+      if (!moe.gated() || k < 1 || k > experts || !moe.layer().is("gating", Gating.SOFTMAX)) {
+        continue;
+      }
+      if (k < experts) {
+        findings.add(Problem.SOFTMAX_NOT_DENSE, moe.layer().site("k"), k, experts);
+      } else if (experts >= MANY) {
+        findings.add(Problem.DENSE_SOFTMAX, moe.layer().site("experts"), experts);
+      }
+    }
+  }
+
+  static void evenExperts(Declaration declaration, Findings findings) {
+    for (MoEView moe : MoEView.in(declaration)) {
+      long k = moe.k().orElse(0);
+      long tokens = moe.tokens().orElse(0);
+      long experts = moe.experts().orElse(0);
+      boolean valid = k >= 1 && k <= experts && tokens >= 1;
+      if (moe.gated() && balanced(moe) && valid && k * tokens % experts != 0) {
+        findings.add(Problem.UNEVEN_EXPERTS, moe.layer().site("k"), k, tokens, experts);
+      }
+    }
+  }
+
+  static void thresholds(Declaration declaration, Findings findings) {
+    for (MoEView moe : MoEView.in(declaration)) {
+      Mark layer = moe.layer();
+      if (unbounded(moe)) {
+        findings.add(
+            Problem.THRESHOLD_INVALID,
+            layer.site("evaluationK"),
+            "evaluationK",
+            layer.integer("evaluationK").orElseThrow(),
+            "an evaluation sends a token to 1 to %d experts on average; leave it out for all"
+                .formatted(moe.experts().orElseThrow()));
+      }
+      invalid(layer, "threshold")
+          .ifPresent(
+              value ->
+                  findings.add(
+                      Problem.THRESHOLD_INVALID,
+                      layer.site("threshold"),
+                      "threshold",
+                      value,
+                      "a threshold of probabilities must be finite and at least 0; 0 lets every token"
+                          + " pass"));
+    }
+  }
+
+  /** Whether its evaluationK is no number of its experts. */
+  private static boolean unbounded(MoEView moe) {
+    int experts = moe.experts().orElse(0);
+    OptionalInt k = moe.layer().writtenInteger("evaluationK");
+    return experts >= 1 && k.isPresent() && (k.getAsInt() < 1 || k.getAsInt() > experts);
+  }
+
+  private static boolean balanced(MoEView moe) {
+    return moe.layer().is("gating", Gating.STRICTLY_BALANCED);
+  }
+
   static void noisyTop1(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
       if (moe.gated() && moe.k().orElse(0) == 1 && moe.layer().is("gating", Gating.NOISY_TOP_K)) {
@@ -90,11 +157,38 @@ final class GateRules {
       if (!moe.gated() || !layer.wrote("loadLoss") || !some) {
         continue;
       }
-      if (!layer.is("gating", Gating.NOISY_TOP_K)) {
+      if (balanced(moe)) {
+        noEffect(layer, "loadLoss", "strictly balanced experts have equal loads", findings);
+      } else if (!layer.is("gating", Gating.NOISY_TOP_K)) {
         noEffect(
             layer, "loadLoss", "without noise the load is a count and has no gradient", findings);
       } else if (moe.k().equals(moe.choices()) && moe.groupsOfToken().equals(moe.groups())) {
         noEffect(layer, "loadLoss", "with k = experts every token goes to every expert", findings);
+      }
+    }
+  }
+
+  static void effectOfBalanced(Declaration declaration, Findings findings) {
+    for (MoEView moe : MoEView.in(declaration)) {
+      Mark layer = moe.layer();
+      boolean some =
+          layer.number("importanceLoss").orElse(0) != 0
+              && invalid(layer, "importanceLoss").isEmpty();
+      if (!moe.gated()) {
+        continue;
+      }
+      if (balanced(moe) && layer.wrote("importanceLoss") && some) {
+        noEffect(
+            layer,
+            "importanceLoss",
+            "gating = STRICTLY_BALANCED has no balancing losses",
+            findings);
+      }
+      for (String attribute : List.of("threshold", "thresholdLoss", "evaluationK")) {
+        boolean valid = invalid(layer, attribute).isEmpty() && !unbounded(moe);
+        if (!balanced(moe) && layer.wrote(attribute) && valid) {
+          noEffect(layer, attribute, "only gating = STRICTLY_BALANCED has thresholds", findings);
+        }
       }
     }
   }

@@ -1,5 +1,6 @@
 package dev.topknot.processor.check;
 
+import dev.topknot.dsl.Gating;
 import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.model.Declaration;
@@ -142,6 +143,11 @@ final class SizeRules {
       }
       product.floats("tokens x k x hidden", tokens, k, hidden);
       product.floats("tokens x k x width", tokens, k, width);
+      long evaluated = moe.layer().writtenInteger("evaluationK").orElse((int) experts);
+      if (moe.layer().is("gating", Gating.STRICTLY_BALANCED) && evaluated <= experts) {
+        product.floats("tokens x evaluationK x hidden", tokens, evaluated, hidden);
+        product.floats("tokens x evaluationK x width", tokens, evaluated, width);
+      }
     }
   }
 

@@ -127,7 +127,23 @@ public enum Problem {
       "hierarchy of other gates",
       "gating = {gating} beside @Hierarchy is not supported yet; use NOISY_TOP_K"),
 
-  // Warnings about a layer.
+  // Gates.
+  SOFTMAX_NOT_DENSE(
+      "TK027",
+      "softmax gating with k below experts",
+      "k = {k} under SOFTMAX, but experts = {experts}: the softmax over all experts sends every token"
+          + " to every expert; use k = {experts}, or gating = SOFTMAX_TOP_K"),
+  DENSE_SOFTMAX(
+      "TK029",
+      "softmax gating over many experts",
+      "experts = {experts} under SOFTMAX: every token visits every expert, which computes {experts}"
+          + " times as much as one; use gating = NOISY_TOP_K with a small k",
+      false),
+  UNEVEN_EXPERTS(
+      "TK030",
+      "tokens that experts cannot share evenly",
+      "k = {k} under STRICTLY_BALANCED: each expert keeps k x tokens / experts = {k} x {tokens} /"
+          + " {experts} tokens, which is no whole number; make k x tokens a multiple of {experts}"),
   NOISY_TOP_1(
       "TK031",
       "k = 1 under noisy top-k",
@@ -145,6 +161,8 @@ public enum Problem {
       "{name} is compiled for the CPU only: on a GPU, {launch}, the most that CUDA launches; make"
           + " its sizes smaller to run it there",
       false),
+  THRESHOLD_INVALID(
+      "TK038", "evaluationK or threshold out of range", "{attribute} = {value}: {reason}"),
 
   // Kinds of experts.
   COUNTS_DIFFER(

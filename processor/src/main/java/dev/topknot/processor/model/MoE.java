@@ -29,11 +29,49 @@ public record MoE(
     double loadLoss,
     double noiseFloor,
     boolean recompute,
+    Thresholds thresholds,
     List<ExpertKind> kinds,
     Optional<Hierarchy> hierarchy) {
   /** Copies the kinds. */
   public MoE {
     kinds = List.copyOf(kinds);
+  }
+
+  /**
+   * What strictly balanced gating evaluates with.
+   *
+   * @param start of every threshold
+   * @param loss the weight of L_batchwise
+   * @param k experts a token on average at most
+   */
+  public record Thresholds(double start, double loss, int k) {}
+
+  /** Whether its gate is strictly balanced: experts choose tokens. */
+  public boolean balanced() {
+    return gating == Gating.STRICTLY_BALANCED;
+  }
+
+  /** Places of a token for the gate values of its experts: one an expert where any may take it. */
+  public int places() {
+    return balanced() ? experts : k;
+  }
+
+  /** The same layer with another k. */
+  public MoE withK(int other) {
+    return new MoE(
+        type,
+        experts,
+        other,
+        width,
+        tokens,
+        gating,
+        importanceLoss,
+        loadLoss,
+        noiseFloor,
+        recompute,
+        thresholds,
+        kinds,
+        hierarchy);
   }
 
   /** The kinds that the gate chooses from, whose experts are numbered in this order. */

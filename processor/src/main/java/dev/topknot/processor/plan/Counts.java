@@ -76,7 +76,8 @@ public record Counts(long parameters, long opsPerTimestep) {
     // k of all experts if the load is balanced
     long active =
         routed / moe.experts() * moe.k() + routed % moe.experts() * moe.k() / moe.experts();
-    return gate.plus(new Counts(routed, active)).plus(shared);
+    long thresholds = moe.balanced() ? moe.experts() : 0;
+    return gate.plus(new Counts(routed + thresholds, active)).plus(shared);
   }
 
   private static long weights(List<ExpertKind> kinds, int width) {

@@ -12,14 +12,15 @@ import java.util.List;
  *
  * @param tokens the most tokens of a call
  * @param k experts a token
+ * @param places of a token for its gate values: k, or one an expert where any may take it
  * @param all experts of the layer
  * @param first the first expert of the kind
  * @param count experts of the kind
  */
-record ExpertRange(int tokens, int k, int all, int first, int count) {
+record ExpertRange(int tokens, int k, int places, int all, int first, int count) {
   /** All of so many experts. */
   static ExpertRange of(int tokens, int k, int experts) {
-    return new ExpertRange(tokens, k, experts, 0, experts);
+    return new ExpertRange(tokens, k, k, experts, 0, experts);
   }
 
   /** Whether the layer has no other experts. */
@@ -54,9 +55,10 @@ record ExpertRange(int tokens, int k, int all, int first, int count) {
 
   /** The sums of the parts of gradients of gates, in a call whose operand 2 are the offsets. */
   Kernel gateGradients(Argument slots, Argument parts, Argument dGates) {
+    long all = (long) tokens * places;
     return whole()
-        ? Products.each("backward_gates", slots(), slots, parts, dGates)
-        : Products.each("backward_gates", slots(), offsets(2), slots, parts, dGates);
+        ? Products.each("backward_gates", all, slots, parts, dGates)
+        : Products.each("backward_gates", all, offsets(2), slots, parts, dGates);
   }
 
   /** An op's constants, with the number of the first expert where it is not the only kind. */
@@ -66,6 +68,7 @@ record ExpertRange(int tokens, int k, int all, int first, int count) {
     constants.add(new Constant("width", width));
     constants.add(new Constant("experts", count));
     constants.add(new Constant("k", k));
+    constants.add(new Constant("places", places));
     constants.addAll(List.of(others));
     if (!whole()) {
       constants.add(new Constant("firstExpert", first));

@@ -68,7 +68,8 @@ final class ExpertsLowering {
     int first = 0;
     int kinds = 0;
     for (ExpertKind spec : moe.routed()) {
-      ExpertRange range = new ExpertRange(tokens, moe.k(), moe.experts(), first, spec.count());
+      ExpertRange range =
+          new ExpertRange(tokens, moe.k(), moe.places(), moe.experts(), first, spec.count());
       String copy = first == 0 ? "*" : first + "+*";
       kinds++;
       Kind kind = new Kind(spec, "experts." + copy, kinds == 1 ? "" : "Kind" + kinds);
@@ -113,6 +114,11 @@ final class ExpertsLowering {
     }
   }
 
+  /** A forward call; where slots may be left over, what they hold is no fault. */
+  private void routed(Slots slots, Call call) {
+    b.forward(moe.balanced() ? call.resultIn(slots.routing.rows()) : call);
+  }
+
   private Buffer work(Kind kind, String local, long rows, long columns) {
     return b.work(local + kind.suffix(), rows, columns);
   }
@@ -139,7 +145,7 @@ final class ExpertsLowering {
         new ExpertsOp.Weights(weight(kind, "w1", h, width), weight(kind, "w2", width, h));
     Buffer gathered = b.work("gathered", pairs, width);
     Buffer hidden = work(kind, "hidden", pairs, h);
-    b.forward(op.forward(ends.x(), slots.routing, weights, gathered, hidden, slots.out));
+    routed(slots, op.forward(ends.x(), slots.routing, weights, gathered, hidden, slots.out));
     if (training()) {
       ExpertsOp.Scratch scratch =
           new ExpertsOp.Scratch(
@@ -174,7 +180,7 @@ final class ExpertsLowering {
     SwigluExpertsOp.Hidden kept =
         new SwigluExpertsOp.Hidden(work(kind, "u1", pairs, h), work(kind, "v", pairs, h));
     Buffer hidden = work(kind, "hidden", pairs, h);
-    b.forward(op.forward(ends.x(), slots.routing, weights, gathered, kept, hidden, slots.out));
+    routed(slots, op.forward(ends.x(), slots.routing, weights, gathered, kept, hidden, slots.out));
     if (training()) {
       SwigluExpertsOp.Scratch scratch =
           new SwigluExpertsOp.Scratch(
@@ -230,9 +236,9 @@ final class ExpertsLowering {
       kept[i] = layer(kind, i, ops[i].keepsPreActivation(), pairs, "");
       Buffer in = i == 0 ? ends.x() : kept[i - 1].a;
       Buffer rows = i == 0 ? gathered : in;
-      b.forward(ops[i].forward(in, slots.routing, weights[i], rows, kept[i].z, kept[i].a));
+      routed(slots, ops[i].forward(in, slots.routing, weights[i], rows, kept[i].z, kept[i].a));
     }
-    b.forward(output.forward(kept[layers - 1].a, slots.routing, last, slots.out));
+    routed(slots, output.forward(kept[layers - 1].a, slots.routing, last, slots.out));
     if (!training()) {
       return;
     }

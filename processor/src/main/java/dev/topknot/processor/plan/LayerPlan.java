@@ -78,10 +78,18 @@ public record LayerPlan(
     throw new IllegalArgumentException(buffer + " is not a buffer of layer " + name);
   }
 
-  /** Where a gate's statistics are read after a step. */
-  public record BalanceSource(Op gate, Buffer importance, Buffer load, Buffer offsets) {
-    List<Buffer> buffers() {
-      return List.of(importance, load, offsets);
+  /**
+   * Where a gate's statistics are read after a step.
+   *
+   * @param dropped the number of tokens without an expert, where there may be any
+   * @param k experts of a token; where it may have any number, how many there is room for on
+   *     average
+   */
+  public record BalanceSource(
+      Op gate, Buffer importance, Buffer load, Buffer offsets, Optional<Buffer> dropped, int k) {
+    /** All of them, in this order. */
+    public List<Buffer> buffers() {
+      return Stream.concat(Stream.of(importance, load, offsets), dropped.stream()).toList();
     }
   }
 

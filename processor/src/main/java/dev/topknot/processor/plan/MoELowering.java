@@ -5,6 +5,7 @@ import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.MoE;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** Lowers a Mixture-of-Experts layer: gate, dispatch, experts, combine. */
 final class MoELowering {
@@ -63,14 +64,15 @@ final class MoELowering {
         .map(
             it ->
                 "%d of %d groups, k = %d in each".formatted(it.k(), it.groups(), moe.k() / it.k()))
-        .orElse("k = " + moe.k());
+        .orElse("k = %d%s".formatted(moe.k(), moe.balanced() ? ", strictly balanced" : ""));
   }
 
   private boolean training() {
     return program == Program.TRAIN;
   }
 
-  void lower(MoE moe, Ends ends, LayerBuilder b) {
+  void lower(MoE annotated, Ends ends, LayerBuilder b) {
+    MoE moe = annotated.balanced() ? annotated.withK(balancedK(annotated)) : annotated;
     ExpertsLowering experts =
         new ExpertsLowering(program, parameters, tile, name, tokens, width, number, moe, b);
     if (moe.experts() == 1) {
@@ -78,39 +80,73 @@ final class MoELowering {
       experts.shared(ends);
       return;
     }
-    int k = moe.k();
-    long pairs = (long) tokens * k;
+    long pairs = (long) tokens * moe.k();
+    int places = moe.places();
     GateBuffers gate =
         new GateBuffers(
-            b.integers("chosen", pairs),
-            b.work("gates", tokens, k),
+            b.integers("chosen", (long) tokens * places),
+            b.work("gates", tokens, places),
             b.work("importance", 1, moe.experts()),
             b.work("load", 1, moe.experts()));
     Routing routing =
         new Routing(
             b.integers("offsets", moe.experts() + 1L),
             b.integers("rows", pairs),
-            b.integers("slots", pairs));
-    Buffer dGates = training() ? b.work("dGates", tokens, k) : null;
+            b.integers("slots", (long) tokens * places));
+    Buffer dGates = training() ? b.work("dGates", tokens, places) : null;
     Buffer out = b.work("out", pairs, width);
     Buffer dOut = training() ? b.work("dOut", pairs, width) : null;
-    CombineOp combine = new CombineOp(name, tokens, width, k);
 
     Runnable gateBackward =
         moe.hierarchy().isPresent()
             ? hierarchy(moe, ends, gate, dGates, b)
-            : gate(moe, ends, gate, dGates, b);
-    if (program == Program.EVALUATE && !name.isEmpty()) {
-      b.routing(new LayerPlan.RoutingSource(k, gate.chosen(), gate.gates()));
+            : gate(annotated, ends, gate, dGates, b);
+    if (program == Program.EVALUATE && !name.isEmpty() && !moe.balanced()) {
+      b.routing(new LayerPlan.RoutingSource(moe.k(), gate.chosen(), gate.gates()));
     }
-    b.forward(new DispatchOp(name, tokens, moe.experts(), k).forward(gate.chosen(), routing));
+    b.forward(
+        moe.balanced()
+            ? new BalancedDispatchOp(name, tokens, moe.experts(), moe.k())
+                .forward(gate.chosen(), routing)
+            : new DispatchOp(name, tokens, moe.experts(), moe.k()).forward(gate.chosen(), routing));
     experts.routed(ends, new ExpertsLowering.Slots(routing, gate.gates(), dGates, out, dOut));
-    b.forward(combine.forward(out, gate.gates(), routing.slots(), ends.y()));
+    combine(moe, ends, gate, routing, out, dOut, b);
     if (training()) {
-      b.backward(combine.backward(dOut, routing.slots(), ends.dx()));
       gateBackward.run();
     }
     experts.shared(ends);
+  }
+
+  /** Experts of a token on average: what its training says, elsewhere at most. */
+  private int balancedK(MoE moe) {
+    return switch (program) {
+      case TRAIN -> moe.k();
+      case EVALUATE -> moe.thresholds().k();
+      case GENERATE -> moe.experts();
+    };
+  }
+
+  private void combine(
+      MoE moe,
+      Ends ends,
+      GateBuffers gate,
+      Routing routing,
+      Buffer out,
+      Buffer dOut,
+      LayerBuilder b) {
+    if (moe.balanced()) {
+      BalancedCombineOp op = new BalancedCombineOp(name, tokens, width, moe.experts());
+      b.forward(op.forward(out, gate.gates(), routing.slots(), ends.y()));
+      if (training()) {
+        b.backward(op.backward(dOut, routing.slots(), ends.dx()));
+      }
+      return;
+    }
+    CombineOp op = new CombineOp(name, tokens, width, moe.k());
+    b.forward(op.forward(out, gate.gates(), routing.slots(), ends.y()));
+    if (training()) {
+      b.backward(op.backward(dOut, routing.slots(), ends.dx()));
+    }
   }
 
   /** Emits the gate's forward pass; the result emits its backward pass. */
@@ -119,15 +155,18 @@ final class MoELowering {
     Buffer clean = b.work("clean", tokens, n);
     Buffer dClean = training() ? b.work("dClean", tokens, n) : null;
     Buffer gateWeights = gateParameter("gateWeights", "gate.weight", n, b);
+    if (moe.balanced()) {
+      return balancedGate(moe, ends, gateWeights, clean, out, dGates, dClean, b);
+    }
     if (moe.gating() != Gating.NOISY_TOP_K) {
       TopKGateOp op = new TopKGateOp(name, tokens, width, moe);
-      balance(op, out, b);
+      balance(op, out, Optional.empty(), moe.k(), b);
       b.forward(op.forward(training() ? "forward" : "infer", ends.x(), gateWeights, clean, out));
       return () ->
           b.backward(op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx()));
     }
     NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
-    balance(op, out, b);
+    balance(op, out, Optional.empty(), moe.k(), b);
     if (!training()) { // which has laid out the noise's weights before
       b.forward(op.infer(ends.x(), gateWeights, clean, out));
       return () -> {};
@@ -146,7 +185,7 @@ final class MoELowering {
   /** Likewise of two levels of gates. */
   private Runnable hierarchy(MoE moe, Ends ends, GateBuffers out, Buffer dGates, LayerBuilder b) {
     HierarchicalGateOp gate = new HierarchicalGateOp(name, tokens, moe);
-    balance(gate, out, b);
+    balance(gate, out, Optional.empty(), moe.k(), b);
     HierarchyLowering levels =
         new HierarchyLowering(parameters, name, tokens, width, number, moe, b);
     if (!training()) {
@@ -156,15 +195,40 @@ final class MoELowering {
     return levels.train(gate, ends, out, dGates);
   }
 
+  private Runnable balancedGate(
+      MoE moe,
+      Ends ends,
+      Buffer gateWeights,
+      Buffer logits,
+      GateBuffers out,
+      Buffer dGates,
+      Buffer dLogits,
+      LayerBuilder b) {
+    long n = moe.experts();
+    Buffer thresholds =
+        b.parameter(
+            "thresholds",
+            parameters.slot(name, "gate.threshold", 1, n, moe.thresholds().start(), number));
+    StrictlyBalancedGateOp op = new StrictlyBalancedGateOp(name, tokens, width, moe);
+    StrictlyBalancedGateOp.Weights weights =
+        new StrictlyBalancedGateOp.Weights(gateWeights, thresholds);
+    StrictlyBalancedGateOp.Kept kept =
+        new StrictlyBalancedGateOp.Kept(logits, b.work("above", 1, n), b.integers("dropped", 1));
+    balance(op, out, Optional.of(kept.dropped()), balancedK(moe), b);
+    b.forward(op.forward(training() ? "forward" : "infer", ends.x(), weights, kept, out));
+    return () -> b.backward(op.backward(ends.x(), weights, kept, out, dGates, dLogits, ends.dx()));
+  }
+
   private Buffer gateParameter(String local, String file, long n, LayerBuilder b) {
     return b.parameter(
         local, parameters.slot(name, file, 1, n, width, Parameter.Init.ZERO, number));
   }
 
-  private void balance(Op gate, GateBuffers out, LayerBuilder b) {
+  private void balance(Op gate, GateBuffers out, Optional<Buffer> dropped, int k, LayerBuilder b) {
     if (program != Program.GENERATE) {
       Buffer offsets = b.buffer("offsets");
-      b.balance(new LayerPlan.BalanceSource(gate, out.importance(), out.load(), offsets));
+      b.balance(
+          new LayerPlan.BalanceSource(gate, out.importance(), out.load(), offsets, dropped, k));
     }
   }
 }

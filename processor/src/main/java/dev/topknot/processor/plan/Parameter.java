@@ -12,6 +12,7 @@ package dev.topknot.processor.plan;
  * @param offset in elements, within the parameter arena
  * @param init how it is initialised, a constant of the runtime's {@code Init}
  * @param streamLayer the layer's number, which separates random streams
+ * @param constant the value of {@link Init#CONSTANT}, else 0
  */
 public record Parameter(
     String layer,
@@ -21,7 +22,8 @@ public record Parameter(
     long columns,
     long offset,
     Init init,
-    int streamLayer) {
+    int streamLayer,
+    double constant) {
   /** How a parameter is initialised; the runtime has an enum of the same constants. */
   public enum Init {
     /** All zero: gates ([S17] app. A) and biases. */
@@ -33,7 +35,9 @@ public record Parameter(
     /** Zero, but 1 for the forget gate. */
     LSTM_BIAS,
     /** Uniform, for tables of token vectors. */
-    EMBEDDING_UNIFORM
+    EMBEDDING_UNIFORM,
+    /** All of one value. */
+    CONSTANT
   }
 
   /** The name with its layer's, as files say it: {@code below.weight_ih}. */

@@ -22,13 +22,23 @@ final class Parameters {
       long columns,
       Parameter.Init init,
       int streamLayer) {
-    Parameter wanted = new Parameter(layer, name, copies, rows, columns, size, init, streamLayer);
+    return slot(new Parameter(layer, name, copies, rows, columns, size, init, streamLayer, 0));
+  }
+
+  /** A row that starts at one value. */
+  Slot slot(String layer, String name, long rows, long columns, double constant, int streamLayer) {
+    Parameter.Init init = constant == 0 ? Parameter.Init.ZERO : Parameter.Init.CONSTANT;
+    return slot(new Parameter(layer, name, 1, rows, columns, size, init, streamLayer, constant));
+  }
+
+  private Slot slot(Parameter wanted) {
     return slots.computeIfAbsent(
         wanted.fullName(),
         full -> {
           size = Math.addExact(size, Memory.align(wanted.size()));
-          long allRows = Math.multiplyExact(copies, rows);
-          return new Slot(wanted, new Buffer(full, Region.PARAMETERS, allRows, columns, false));
+          long allRows = Math.multiplyExact(wanted.copies(), wanted.rows());
+          return new Slot(
+              wanted, new Buffer(full, Region.PARAMETERS, allRows, wanted.columns(), false));
         });
   }
 

@@ -45,7 +45,8 @@ record Products(Tile tile) {
     return Kernel.of(name, grid, tile, tile.sharedBytes(), withRun(arguments));
   }
 
-  private static Argument[] withRun(Argument... arguments) {
+  /** The run before the arguments. */
+  static Argument[] withRun(Argument... arguments) {
     return Stream.concat(Stream.of(run()), Arrays.stream(arguments)).toArray(Argument[]::new);
   }
 

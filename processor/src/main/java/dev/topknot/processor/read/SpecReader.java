@@ -97,9 +97,10 @@ public final class SpecReader {
     Optional<MoE.Hierarchy> hierarchy =
         mark(marks, "Hierarchy")
             .map(it -> new MoE.Hierarchy(integer(it, "groups"), integer(it, "k")));
+    int experts = integer(mark, "experts");
     return new MoE(
         type,
-        integer(mark, "experts"),
+        experts,
         integer(mark, "k") * hierarchy.map(MoE.Hierarchy::k).orElse(1),
         mark.writtenInteger("width"),
         mark.writtenInteger("tokens"),
@@ -108,7 +109,11 @@ public final class SpecReader {
         mark.number("loadLoss").orElseThrow(),
         mark.number("noiseFloor").orElseThrow(),
         mark.flag("recompute"),
-        kinds(integer(mark, "experts"), marks),
+        new MoE.Thresholds(
+            mark.number("threshold").orElseThrow(),
+            mark.number("thresholdLoss").orElseThrow(),
+            mark.writtenInteger("evaluationK").orElse(experts)),
+        kinds(experts, marks),
         hierarchy);
   }
 

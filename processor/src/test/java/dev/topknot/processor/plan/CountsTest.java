@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Gating;
 import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.ModelSpec;
@@ -93,6 +94,20 @@ class CountsTest {
             new Counts(
                 gate + 2 * small + 2 * deep + gated + shared,
                 gate + 2 * (2 * small + 2 * deep + gated) / 5 + shared));
+  }
+
+  /** W_g and the experts, k of which are active; a threshold an expert. */
+  @Test
+  void strictlyBalanced() {
+    Counts counts =
+        Counts.of(
+            Specs.layer(
+                Specs.withGating(
+                    Specs.moe(4, 2, 10, ActivationFunction.RELU), Gating.STRICTLY_BALANCED),
+                3,
+                8));
+    assertThat(counts.opsPerTimestep()).isEqualTo(3 * 4 + 2 * (2 * 3 * 10));
+    assertThat(counts.parameters()).isEqualTo(3 * 4 + 4 + 4 * (2 * 3 * 10));
   }
 
   /** With groups, a token goes to k experts in each of two. */

@@ -33,6 +33,7 @@ public final class Specs {
         0.1,
         0.01,
         false,
+        new MoE.Thresholds(0, 1, experts),
         List.of(new ExpertKind(experts, List.of(hidden), activation, false)),
         Optional.empty());
   }
@@ -50,6 +51,7 @@ public final class Specs {
         moe.loadLoss(),
         moe.noiseFloor(),
         moe.recompute(),
+        moe.thresholds(),
         moe.kinds(),
         Optional.of(new MoE.Hierarchy(groups, k)));
   }
@@ -67,6 +69,7 @@ public final class Specs {
         moe.loadLoss(),
         moe.noiseFloor(),
         moe.recompute(),
+        moe.thresholds(),
         moe.kinds(),
         moe.hierarchy());
   }
@@ -84,6 +87,7 @@ public final class Specs {
         moe.loadLoss(),
         moe.noiseFloor(),
         recompute,
+        moe.thresholds(),
         List.of(kinds),
         moe.hierarchy());
   }

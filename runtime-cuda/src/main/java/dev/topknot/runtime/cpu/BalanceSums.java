@@ -51,6 +51,14 @@ final class BalanceSums {
     }
   }
 
+  /** Adds a token's gate value at each expert, and counts it where the expert was chosen. */
+  void add(int block, int[] chosen, float[] gates) {
+    for (int i = 0; i < experts; i++) {
+      importance[block][i] += gates[i];
+      load[block][i] += chosen[i];
+    }
+  }
+
   /** Adds a token's probability of being sent to each expert. */
   void addLoad(int block, float[] probabilities) {
     double[] sum = load[block];

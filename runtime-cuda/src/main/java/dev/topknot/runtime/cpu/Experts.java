@@ -23,6 +23,7 @@ public final class Experts {
    * @param width length of a token's vector, d
    * @param experts number of experts, n
    * @param k experts a token, so that there are P = T·k slots
+   * @param places of a token for its gate values: k, or n where any number of experts may take it
    * @param hidden length of an expert's hidden layer, h
    * @param activation of the hidden layer; not SWIGLU
    */
@@ -33,9 +34,10 @@ public final class Experts {
       int width,
       int experts,
       int k,
+      int places,
       int hidden,
       ActivationFunction activation) {
-    this(context, layer, tokens, width, experts, k, hidden, activation, 0);
+    this(context, layer, tokens, width, experts, k, places, hidden, activation, 0);
   }
 
   /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
@@ -46,11 +48,12 @@ public final class Experts {
       int width,
       int experts,
       int k,
+      int places,
       int hidden,
       ActivationFunction activation,
       int firstExpert) {
     perceptron = new PlainPerceptron(context.cpu(), width, hidden, activation, Panels.HEIGHT);
-    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, places, perceptron);
   }
 
   /**
@@ -80,7 +83,7 @@ public final class Experts {
     perceptron.w2 = w2;
     perceptron.kept = hidden;
     perceptron.out = out;
-    routed.forward(run, x, offsets, rows);
+    routed.forward(x, offsets, rows);
   }
 
   /**
@@ -98,7 +101,7 @@ public final class Experts {
     perceptron.in = gathered;
     perceptron.w1 = w1;
     perceptron.kept = hidden;
-    routed.recompute(run, x, offsets, rows);
+    routed.recompute(x, offsets, rows);
   }
 
   /**
@@ -108,12 +111,12 @@ public final class Experts {
    * @param dy gradient of the layer's output, [T, d]
    * @param offsets as in forward
    * @param rows as in forward
-   * @param slots the slot of each pair {@code token · k + choice}, [P]
-   * @param gates the gate value of each pair, [T, k]
+   * @param slots the slot of each place, [T·places], −1 where it has none
+   * @param gates the gate value of each place, [T, places]
    * @param w1 as in forward
    * @param w2 as in forward
    * @param hidden as forward left it
-   * @param dGates written, [T, k]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate
+   * @param dGates written, [T, places]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate
    * @param gathered scratch, [P, d]
    * @param gatheredDy scratch, [P, d]
    * @param dHidden scratch, [P, h]

@@ -20,6 +20,7 @@ public final class ExpertsHidden {
    * @param width length of its input
    * @param experts number of experts, n
    * @param k experts a token, so that there are P = T·k slots
+   * @param places of a token for its gate values: k, or n where any number of experts may take it
    * @param hidden length of its output, h
    * @param activation not SWIGLU
    * @param gathers whether its input is the tokens', else that of the slots
@@ -31,10 +32,11 @@ public final class ExpertsHidden {
       int width,
       int experts,
       int k,
+      int places,
       int hidden,
       ActivationFunction activation,
       boolean gathers) {
-    this(context, layer, tokens, width, experts, k, hidden, activation, gathers, 0);
+    this(context, layer, tokens, width, experts, k, places, hidden, activation, gathers, 0);
   }
 
   /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
@@ -45,13 +47,14 @@ public final class ExpertsHidden {
       int width,
       int experts,
       int k,
+      int places,
       int hidden,
       ActivationFunction activation,
       boolean gathers,
       int firstExpert) {
     this.gathers = gathers;
     perceptron = new HiddenPerceptron(context.cpu(), width, hidden, activation);
-    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, places, perceptron);
   }
 
   /**
@@ -72,7 +75,7 @@ public final class ExpertsHidden {
     perceptron.z = z;
     perceptron.a = a;
     if (gathers) {
-      routed.forward(run, in, offsets, rows);
+      routed.forward(in, offsets, rows);
     } else {
       routed.forward(offsets);
     }

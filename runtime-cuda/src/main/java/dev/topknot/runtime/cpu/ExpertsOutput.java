@@ -17,11 +17,19 @@ public final class ExpertsOutput {
    * @param width length of a token's vector, d
    * @param experts number of experts, n
    * @param k experts a token, so that there are P = T·k slots
+   * @param places of a token for its gate values: k, or n where any number of experts may take it
    * @param hidden length of the last hidden layer, h
    */
   public ExpertsOutput(
-      CpuContext context, String layer, int tokens, int width, int experts, int k, int hidden) {
-    this(context, layer, tokens, width, experts, k, hidden, 0);
+      CpuContext context,
+      String layer,
+      int tokens,
+      int width,
+      int experts,
+      int k,
+      int places,
+      int hidden) {
+    this(context, layer, tokens, width, experts, k, places, hidden, 0);
   }
 
   /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
@@ -32,10 +40,11 @@ public final class ExpertsOutput {
       int width,
       int experts,
       int k,
+      int places,
       int hidden,
       int firstExpert) {
     perceptron = new OutputPerceptron(context.cpu(), width, hidden);
-    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, places, perceptron);
   }
 
   /**

@@ -52,6 +52,7 @@ public final class Initializer {
       int number = numbers.merge(entry.streamLayer(), 1, Integer::sum) - 1;
       switch (entry.init()) {
         case ZERO -> {} // as it is
+        case CONSTANT -> constant(entry);
         case LSTM_BIAS -> forgetOne(entry);
         case GLOROT_UNIFORM, EMBEDDING_UNIFORM, RECURRENT ->
             uniform(entry, bound(entry), seed, number);
@@ -66,6 +67,12 @@ public final class Initializer {
           case RECURRENT -> 1 / Math.sqrt((double) entry.columns());
           default -> 0.1;
         };
+  }
+
+  private void constant(Layout.Entry entry) {
+    float[] all = new float[Math.toIntExact(entry.size())];
+    Arrays.fill(all, (float) entry.constant());
+    values.write(entry.offset(), all, 0, all.length);
   }
 
   private void forgetOne(Layout.Entry entry) {

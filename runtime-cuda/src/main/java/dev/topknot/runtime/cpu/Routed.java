@@ -11,7 +11,7 @@ final class Routed {
   private final Perceptron perceptron;
   private final int first;
   private final int experts;
-  private final int k;
+  private final int places;
   private final int width;
   private final Panels panels;
   private final int[] offsets;
@@ -47,19 +47,19 @@ final class Routed {
    *
    * @param first number of the first of the experts in the layer
    */
-  Routed(Cpu cpu, int tokens, int first, int experts, int k, Perceptron perceptron) {
+  Routed(Cpu cpu, int tokens, int first, int experts, int k, int places, Perceptron perceptron) {
     this.workers = cpu.workers();
     this.perceptron = perceptron;
     this.first = first;
     this.experts = experts;
-    this.k = k;
+    this.places = places;
     this.width = perceptron.width;
     int slots = Math.multiplyExact(tokens, k);
     panels = new Panels(experts, slots, Panels.HEIGHT);
     offsets = new int[experts + 1];
     tokenOf = new int[slots];
-    slotOf = new int[slots];
-    gates = new float[slots];
+    slotOf = new int[Math.multiplyExact(tokens, places)];
+    gates = new float[slotOf.length];
     gateOf = new float[slots];
     dGateOf = new float[slots];
     tiles = perceptron.newTiles(cpu);
@@ -68,9 +68,9 @@ final class Routed {
   }
 
   /** Every slot's output, from its token's row of x; the perceptron knows the other operands. */
-  void forward(Run run, Matrix x, Ints offsets, Ints rows) {
+  void forward(Matrix x, Ints offsets, Ints rows) {
     this.x = x;
-    route(run, offsets, rows);
+    route(offsets, rows);
     workers.parallel(panels.count(), forwardTask);
     this.x = null;
   }
@@ -82,9 +82,9 @@ final class Routed {
   }
 
   /** What forward keeps. */
-  void recompute(Run run, Matrix x, Ints offsets, Ints rows) {
+  void recompute(Matrix x, Ints offsets, Ints rows) {
     this.x = x;
-    route(run, offsets, rows);
+    route(offsets, rows);
     workers.parallel(panels.count(), recomputeTask);
     this.x = null;
   }
@@ -98,7 +98,7 @@ final class Routed {
   /** Likewise, with the input from the token's row of x. */
   void backward(Run run, Matrix x, Ints offsets, Ints rows) {
     this.x = x;
-    route(run, offsets, rows);
+    route(offsets, rows);
     backwardPanels(run);
     this.x = null;
   }
@@ -118,33 +118,40 @@ final class Routed {
       Matrix dGates) {
     this.x = x;
     this.dy = dy;
-    int pairs = route(run, offsets, rows);
-    slots.read(0, slotOf, 0, pairs);
-    gates.read(0, this.gates, 0, pairs);
-    for (int p = 0; p < pairs; p++) {
-      gateOf[slotOf[p]] = this.gates[p];
+    route(offsets, rows);
+    int all = run.valid() * places;
+    slots.read(0, slotOf, 0, all);
+    gates.read(0, this.gates, 0, all);
+    int pairs = 0;
+    for (int p = 0; p < all; p++) {
+      if (slotOf[p] >= 0) {
+        gateOf[slotOf[p]] = this.gates[p];
+        pairs++;
+      }
     }
     perceptron.gates = gateOf;
     perceptron.dGates = dGateOf;
     backwardPanels(run);
-    writeGateGradients(pairs, dGates);
+    writeGateGradients(all, pairs, dGates);
     this.x = null;
     this.dy = null;
   }
 
-  /** Those of these experts' slots; the others are other kinds' to write. */
-  private void writeGateGradients(int pairs, Matrix dGates) {
+  /** Those of these experts' slots, 0 where there is none; the others are other kinds' to write. */
+  private void writeGateGradients(int all, int pairs, Matrix dGates) {
     int from = this.offsets[0];
     int to = this.offsets[experts];
     if (to - from < pairs) {
-      dGates.read(0, this.gates, 0, pairs);
+      dGates.read(0, this.gates, 0, all);
     }
-    for (int p = 0; p < pairs; p++) {
-      if (slotOf[p] >= from && slotOf[p] < to) {
+    for (int p = 0; p < all; p++) {
+      if (slotOf[p] < 0) {
+        this.gates[p] = 0;
+      } else if (slotOf[p] >= from && slotOf[p] < to) {
         this.gates[p] = dGateOf[slotOf[p]];
       }
     }
-    dGates.write(0, this.gates, 0, pairs);
+    dGates.write(0, this.gates, 0, all);
   }
 
   private void backwardPanels(Run run) {
@@ -156,11 +163,9 @@ final class Routed {
     zeroIdle();
   }
 
-  private int route(Run run, Ints offsets, Ints rows) {
-    int pairs = run.valid() * k;
+  private void route(Ints offsets, Ints rows) {
     cut(offsets);
-    rows.read(0, tokenOf, 0, pairs);
-    return pairs;
+    rows.read(0, tokenOf, 0, this.offsets[experts]);
   }
 
   private void cut(Ints offsets) {

@@ -23,6 +23,16 @@ final class Selection {
     }
   }
 
+  /**
+   * The key of an entry, to be compared as unsigned: its value in an order that integers have, a
+   * NaN below everything, above the complement of its index. Keys are distinct whatever the values.
+   */
+  static long key(float value, int index) {
+    int bits = Float.floatToRawIntBits(value + 0f); // -0 becomes 0
+    int ordered = Float.isNaN(value) ? 0 : bits < 0 ? ~bits : bits | Integer.MIN_VALUE;
+    return ((long) ordered << Integer.SIZE) | (~index & 0xFFFFFFFFL);
+  }
+
   private static void insert(float[] row, int i, int[] chosen, int from, int place) {
     float value = row[i];
     int to = place;

@@ -17,11 +17,19 @@ public final class SwigluExperts {
    * @param width length of a token's vector, d
    * @param experts number of experts, n
    * @param k experts a token, so that there are P = T·k slots
+   * @param places of a token for its gate values: k, or n where any number of experts may take it
    * @param hidden length of an expert's hidden layer, h
    */
   public SwigluExperts(
-      CpuContext context, String layer, int tokens, int width, int experts, int k, int hidden) {
-    this(context, layer, tokens, width, experts, k, hidden, 0);
+      CpuContext context,
+      String layer,
+      int tokens,
+      int width,
+      int experts,
+      int k,
+      int places,
+      int hidden) {
+    this(context, layer, tokens, width, experts, k, places, hidden, 0);
   }
 
   /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
@@ -32,10 +40,11 @@ public final class SwigluExperts {
       int width,
       int experts,
       int k,
+      int places,
       int hidden,
       int firstExpert) {
     perceptron = new SwigluPerceptron(context.cpu(), width, hidden);
-    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, places, perceptron);
   }
 
   /**
@@ -74,7 +83,7 @@ public final class SwigluExperts {
     perceptron.v = v;
     perceptron.product = hidden;
     perceptron.out = out;
-    routed.forward(run, x, offsets, rows);
+    routed.forward(x, offsets, rows);
   }
 
   /**
@@ -104,7 +113,7 @@ public final class SwigluExperts {
     perceptron.w3 = w3;
     perceptron.u = u;
     perceptron.v = v;
-    routed.recompute(run, x, offsets, rows);
+    routed.recompute(x, offsets, rows);
   }
 
   /**
@@ -114,14 +123,14 @@ public final class SwigluExperts {
    * @param dy gradient of the layer's output, [T, d]
    * @param offsets as in forward
    * @param rows as in forward
-   * @param slots the slot of each pair {@code token · k + choice}, [P]
-   * @param gates the gate value of each pair, [T, k]
+   * @param slots the slot of each place, [T·places], −1 where it has none
+   * @param gates the gate value of each place, [T, places]
    * @param w1 as in forward
    * @param w2 as in forward
    * @param w3 as in forward
    * @param u as forward left it
    * @param v as forward left it
-   * @param dGates written, [T, k]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate, A the product
+   * @param dGates written, [T, places]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate, A the product
    * @param gathered scratch, [P, d]
    * @param gatheredDy scratch, [P, d]
    * @param hidden scratch, [P, h]

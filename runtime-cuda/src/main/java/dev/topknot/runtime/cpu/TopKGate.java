@@ -8,7 +8,7 @@ import java.util.Arrays;
  * A gate without noise: the k largest of x·W_g, weighed by a softmax over them. With {@link
  * Gating#SOFTMAX_TOP_K} the softmax is taken over all experts and renormalised over the chosen,
  * which is the same; only for k = 1 the value stays the probability itself. Load is the count of
- * tokens and has no gradient.
+ * tokens and has no gradient. {@link Gating#SOFTMAX} is the case k = n.
  */
 public final class TopKGate {
   private final Cpu cpu;
@@ -47,7 +47,7 @@ public final class TopKGate {
    * @param width length of a token's vector, d
    * @param experts number of experts, n
    * @param k experts a token
-   * @param gating TOP_K or SOFTMAX_TOP_K
+   * @param gating TOP_K, SOFTMAX_TOP_K or SOFTMAX
    * @param importanceLoss annotated weight of CV²(importance)
    * @param loadLoss annotated weight of CV²(load), which has no gradient here
    */
@@ -61,8 +61,8 @@ public final class TopKGate {
       Gating gating,
       double importanceLoss,
       double loadLoss) {
-    if (gating == Gating.NOISY_TOP_K) {
-      throw new IllegalArgumentException("a gate without noise cannot be " + gating);
+    if (gating == Gating.NOISY_TOP_K || gating == Gating.STRICTLY_BALANCED) {
+      throw new IllegalArgumentException("a top-k gate without noise cannot be " + gating);
     }
     cpu = context.cpu();
     this.experts = experts;

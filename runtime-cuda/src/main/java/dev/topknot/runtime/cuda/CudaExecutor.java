@@ -2,6 +2,7 @@ package dev.topknot.runtime.cuda;
 
 import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Balance;
+import dev.topknot.runtime.EvaluationOverflowException;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
@@ -13,6 +14,7 @@ import dev.topknot.runtime.program.Moment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.List;
@@ -227,7 +229,10 @@ abstract class CudaExecutor implements Executor {
         tokens[i] =
             (long) offsets.getInt(Integer.BYTES * (i + 1)) - offsets.getInt(Integer.BYTES * i);
       }
-      LayerOptions.Weights weights = context.layerOptions().weights(gated.layer());
+      boolean balanced = gated.dropped() != 0;
+      long dropped = balanced ? read(gated.dropped(), 1).getInt(0) : 0;
+      LayerOptions.Weights weights =
+          balanced ? LayerOptions.Weights.NONE : context.layerOptions().weights(gated.layer());
       balances.add(
           new Balance(
               gated.layer(),
@@ -235,9 +240,27 @@ abstract class CudaExecutor implements Executor {
               load,
               tokens,
               weights.importanceLoss() * CvSquared.of(importance),
-              weights.loadLoss() * CvSquared.of(load)));
+              weights.loadLoss() * CvSquared.of(load),
+              dropped));
     }
     return balances;
+  }
+
+  /**
+   * Looks whether every layer had room for what its thresholds chose.
+   *
+   * @throws EvaluationOverflowException naming the first that had not
+   */
+  final void requireRoom(CudaProgram program, CudaRun of) {
+    if (of.record().status() != RunRecord.STATUS_ROOM) {
+      return;
+    }
+    for (Gated gated : program.gated()) {
+      long pairs = (long) Arrays.stream(floats(gated.load(), gated.experts())).sum();
+      if (gated.dropped() != 0 && pairs > (long) gated.tokens() * gated.k()) {
+        throw new EvaluationOverflowException(gated.layer(), pairs, gated.tokens(), gated.k());
+      }
+    }
   }
 
   private double[] floats(long address, int count) {

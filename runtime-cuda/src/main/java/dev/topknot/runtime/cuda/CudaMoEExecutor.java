@@ -152,8 +152,9 @@ public final class CudaMoEExecutor extends CudaExecutor implements LayerExecutor
         () -> {
           inferenceRun.uploadRecord();
           inference.forward(inferenceLaunches);
-          driver.synchronize();
+          inferenceRun.read();
         });
+    requireRoom(inference, inferenceRun);
   }
 
   private static int rows(Tensor x) {

@@ -207,6 +207,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
           launch("evaluate", () -> evaluation.forward(evaluationLaunches));
           evaluationRun.read();
         });
+    requireRoom(evaluation, evaluationRun);
     double loss = evaluationRun.record().loss();
     if (Double.isFinite(loss)) {
       launch("carry on evaluation", () -> evaluation.commit(evaluationLaunches));

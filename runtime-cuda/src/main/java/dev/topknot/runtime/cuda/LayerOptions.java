@@ -60,5 +60,8 @@ final class LayerOptions {
    * @param importanceLoss of CV²(importance)
    * @param loadLoss of CV²(load)
    */
-  record Weights(double importanceLoss, double loadLoss) {}
+  record Weights(double importanceLoss, double loadLoss) {
+    /** Of a gate that balances without losses. */
+    static final Weights NONE = new Weights(0, 0);
+  }
 }

@@ -11,6 +11,9 @@ final class RunRecord {
   /** Size of the struct. */
   static final int BYTES = 96;
 
+  /** The status of an evaluation that chose more than there is room for. */
+  static final int STATUS_ROOM = 3;
+
   private static final int SEED = 0;
   private static final int STEP = 8;
   private static final int VALID = 12;
@@ -102,7 +105,10 @@ final class RunRecord {
     return bytes.getInt(VALID);
   }
 
-  /** 0 fine, 1 the loss is not finite, 2 the norm of the gradients is not finite. */
+  /**
+   * 0 fine, 1 the loss is not finite, 2 the norm of the gradients is not finite, {@link
+   * #STATUS_ROOM}.
+   */
   int status() {
     return bytes.getInt(STATUS);
   }

@@ -15,6 +15,8 @@ public enum Init {
   LSTM_BIAS,
   /** Uniform in ±0.1: rows of an embedding. */
   EMBEDDING_UNIFORM,
+  /** All of one value, the entry's own. */
+  CONSTANT,
   /** Uniform in ±1/√columns: the recurrent weights of an LSTM of that many units. */
   RECURRENT
 }

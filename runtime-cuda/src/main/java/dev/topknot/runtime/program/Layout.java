@@ -149,6 +149,7 @@ public final class Layout {
    * @param offset of the first, in floats from the start of the arena
    * @param init where its first values come from
    * @param streamLayer number of the layer in noise streams
+   * @param constant the value of {@link Init#CONSTANT}, else 0
    */
   public record Entry(
       String layer,
@@ -158,7 +159,21 @@ public final class Layout {
       long columns,
       long offset,
       Init init,
-      int streamLayer) {
+      int streamLayer,
+      double constant) {
+
+    /** An entry whose first values are not constant, or zero. */
+    public Entry(
+        String layer,
+        String name,
+        int copies,
+        long rows,
+        long columns,
+        long offset,
+        Init init,
+        int streamLayer) {
+      this(layer, name, copies, rows, columns, offset, init, streamLayer, 0);
+    }
 
     /** Checks that the sizes are positive and that copies can be told apart. */
     public Entry {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.topknot.runtime.program.Init;
 import dev.topknot.runtime.program.Layout;
 import dev.topknot.runtime.program.Layout.Entry;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -18,7 +19,8 @@ class InitializerTest {
               new Entry("lstm", "recurrentWeights", 1, 160, 40, 126_400, Init.RECURRENT, 1),
               new Entry("lstm", "bias", 1, 1, 160, 132_800, Init.LSTM_BIAS, 1),
               new Entry("moe", "experts.*.w1", 3, 40, 7, 132_992, Init.GLOROT_UNIFORM, 2),
-              new Entry("moe", "gate", 1, 3, 40, 133_888, Init.ZERO, 2)));
+              new Entry("moe", "gate", 1, 3, 40, 133_888, Init.ZERO, 2),
+              new Entry("moe", "threshold", 1, 1, 3, 134_016, Init.CONSTANT, 2, 0.25)));
 
   @Test
   void dependsOnTheSeedNotOnThreads() {
@@ -40,6 +42,8 @@ class InitializerTest {
     for (int i = 0; i < 120; i++) {
       assertThat(values[133_888 + i]).isZero();
     }
+    assertThat(Arrays.copyOfRange(values, 134_016, 134_020))
+        .containsExactly(0.25f, 0.25f, 0.25f, 0);
   }
 
   @Test
@@ -53,9 +57,9 @@ class InitializerTest {
       }
     }
     assertThat(equal).as("weights of one layer drawn alike").isLessThan(10);
-    assertThat(java.util.Arrays.copyOfRange(values, 132_992, 132_992 + 280))
+    assertThat(Arrays.copyOfRange(values, 132_992, 132_992 + 280))
         .as("two experts")
-        .isNotEqualTo(java.util.Arrays.copyOfRange(values, 133_272, 133_272 + 280));
+        .isNotEqualTo(Arrays.copyOfRange(values, 133_272, 133_272 + 280));
   }
 
   private static void assertUniform(float[] values, int from, int count, double bound) {

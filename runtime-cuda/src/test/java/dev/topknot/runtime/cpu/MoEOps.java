@@ -96,8 +96,11 @@ final class MoEOps implements AutoCloseable {
             : new TopKGate(
                 context, "moe", t, d, n, shape.k(), shape.gating(), IMPORTANCE_LOSS, LOAD_LOSS);
     dispatch = new Dispatch(context, "moe", t, n, shape.k());
-    experts = gated ? null : new Experts(context, "moe", t, d, n, shape.k(), h, shape.activation());
-    swiglu = gated ? new SwigluExperts(context, "moe", t, d, n, shape.k(), h) : null;
+    experts =
+        gated
+            ? null
+            : new Experts(context, "moe", t, d, n, shape.k(), shape.k(), h, shape.activation());
+    swiglu = gated ? new SwigluExperts(context, "moe", t, d, n, shape.k(), shape.k(), h) : null;
     combine = new Combine(context, "moe", t, d, shape.k());
     long rowsOfTokens = (long) t * (4L * d + 5L * n + 2L * shape.k());
     long rowsOfSlots = (long) p * (4L * d + 5L * h + 3);

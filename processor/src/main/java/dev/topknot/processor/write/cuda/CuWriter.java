@@ -155,7 +155,9 @@ public final class CuWriter {
       String type = choice.getDeclaringClass().getSimpleName();
       return type.equals("ActivationFunction") ? "Activation" : type;
     }
-    return value instanceof Long ? "long long" : value instanceof Boolean ? "bool" : "int";
+    return value instanceof Float
+        ? "float"
+        : value instanceof Long ? "long long" : value instanceof Boolean ? "bool" : "int";
   }
 
   private static String member(Constant constant) {

@@ -197,16 +197,13 @@ final class CpuLayerWriter extends LayerWriter {
   }
 
   private MethodSpec balance(LayerPlan.BalanceSource source) {
+    CodeBlock.Builder buffers = CodeBlock.builder();
+    source.buffers().forEach(buffer -> buffers.add(", $L", value(buffer)));
     return MethodSpec.methodBuilder("balance")
         .returns(RuntimeNames.BALANCE)
         .addParameter(RuntimeNames.RUN, "run")
         .addStatement(
-            "return $N.balance(run, $S, $L, $L, $L)",
-            ops.get(source.gate()),
-            layer.name(),
-            value(source.importance()),
-            value(source.load()),
-            value(source.offsets()))
+            "return $N.balance(run, $S$L)", ops.get(source.gate()), layer.name(), buffers.build())
         .build();
   }
 

@@ -111,7 +111,7 @@ final class CudaLayerWriter extends LayerWriter {
               }
             });
     layer.forward().stream().map(Call::result).filter(it -> !it.integers()).forEach(used::add);
-    layer.balance().ifPresent(it -> used.addAll(List.of(it.importance(), it.load(), it.offsets())));
+    layer.balance().ifPresent(it -> used.addAll(it.buffers()));
     layer.routing().ifPresent(it -> used.addAll(it.buffers()));
     return used;
   }

@@ -160,15 +160,18 @@ final class CudaWriter extends ProgramsWriter {
     for (LayerPlan layer : gated) {
       LayerPlan.BalanceSource source = layer.balance().orElseThrow();
       CodeBlock.Builder addresses = CodeBlock.builder();
-      for (Buffer buffer : List.of(source.importance(), source.load(), source.offsets())) {
+      for (Buffer buffer : source.buffers()) {
         addresses.add(",$W$N.$N", field(layer), layer.local(buffer));
+      }
+      if (source.dropped().isPresent()) {
+        addresses.add(",$W$L,$W$L", constant(source, "tokens"), source.k());
       }
       sources.add(
           CodeBlock.of(
               "new $T($S,$W$L$L)",
               RuntimeNames.GATED,
               layer.name(),
-              experts(source),
+              constant(source, "experts"),
               addresses.build()));
     }
     return MethodSpec.methodBuilder("gated")
@@ -203,9 +206,9 @@ final class CudaWriter extends ProgramsWriter {
         .build();
   }
 
-  private static Object experts(LayerPlan.BalanceSource source) {
+  private static Object constant(LayerPlan.BalanceSource source, String name) {
     return source.gate().constants().stream()
-        .filter(constant -> constant.name().equals("experts"))
+        .filter(constant -> constant.name().equals(name))
         .map(Constant::value)
         .findFirst()
         .orElseThrow();

@@ -146,7 +146,13 @@ final class EntryWriter {
         moe.experts() == 1 ? "expert" : "experts",
         plan.parameterCount());
     constant(type, "EXPERTS", moe.experts(), "Experts, n.");
-    constant(type, "K", moe.k(), "Experts that each token is sent to.");
+    constant(
+        type,
+        "K",
+        moe.k(),
+        moe.balanced()
+            ? "Experts that a token is sent to in training, on average."
+            : "Experts that each token is sent to.");
     constant(type, "WIDTH", layer.width(), "Length of a token's vector, d.");
     constant(type, "TOKENS", layer.tokens(), "Most tokens in one call, T.");
     if (moe.kinds().size() == 1 && !moe.kinds().get(0).deep()) {
@@ -230,7 +236,7 @@ final class EntryWriter {
     for (Parameter p : parameters) {
       entries.add(
           CodeBlock.of(
-              "\nnew $T($S, $S, $L, $L, $L, $L, $T.$L, $L)",
+              "\nnew $T($S, $S, $L, $L, $L, $L, $T.$L, $L$L)",
               RuntimeNames.LAYOUT_ENTRY,
               p.layer(),
               p.name(),
@@ -240,7 +246,8 @@ final class EntryWriter {
               Literals.longInteger(p.offset()),
               RuntimeNames.INIT,
               p.init(),
-              p.streamLayer()));
+              p.streamLayer(),
+              p.init() == Parameter.Init.CONSTANT ? ", " + p.constant() : ""));
     }
     return CodeBlock.of("$T.of($>$>$L)$<$<", List.class, CodeBlock.join(entries, ","));
   }

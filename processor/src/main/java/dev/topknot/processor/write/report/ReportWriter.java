@@ -95,7 +95,9 @@ public final class ReportWriter {
           p.columns(),
           p.size(),
           p.offset() * Buffer.ELEMENT_BYTES,
-          p.init().name().toLowerCase(Locale.ROOT).replace('_', ' '));
+          p.init() == Parameter.Init.CONSTANT
+              ? p.constant()
+              : p.init().name().toLowerCase(Locale.ROOT).replace('_', ' '));
     }
     line("");
   }
