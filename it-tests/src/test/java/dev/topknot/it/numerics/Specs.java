@@ -276,10 +276,38 @@ final class Specs {
     @Residual
     MoE twin();
 
-    @Lstm(units = 9)
+    @Lstm(units = 9, projection = 7)
     Layer above();
 
     @Softmax(vocabulary = 50)
+    Layer next();
+  }
+
+  /** A projected recurrent layer, and a softmax that training samples. */
+  @MoEModel(batch = 3, timesteps = 7)
+  interface Sampled extends LanguageModel {
+    @Embedding(vocabulary = 100, width = 12)
+    Layer words();
+
+    @Lstm(units = 17, projection = 12)
+    @Residual
+    Layer below();
+
+    @Softmax(vocabulary = 100, samples = 25)
+    Layer next();
+  }
+
+  /** Likewise with bf16 operands. */
+  @MoEModel(batch = 3, timesteps = 7, precision = Precision.BF16)
+  interface RoundedSampled extends LanguageModel {
+    @Embedding(vocabulary = 100, width = 12)
+    Layer words();
+
+    @Lstm(units = 17, projection = 12)
+    @Residual
+    Layer below();
+
+    @Softmax(vocabulary = 100, samples = 25)
     Layer next();
   }
 
@@ -312,7 +340,7 @@ final class Specs {
     @Residual
     MoE twin();
 
-    @Lstm(units = 9)
+    @Lstm(units = 9, projection = 7)
     Layer above();
 
     @Softmax(vocabulary = 50)

@@ -70,6 +70,21 @@ record MoEView(
     return marks.stream().filter(mark -> mark.name().equals("Expert")).toList();
   }
 
+  /** The kinds that the gate chooses from. */
+  List<Mark> routed() {
+    return kinds.stream().filter(kind -> !kind.flag("shared")).toList();
+  }
+
+  /** Those of them that leave their number open. */
+  List<Mark> withoutCount() {
+    return routed().stream().filter(kind -> !kind.wrote("count")).toList();
+  }
+
+  /** Whether the compiler could read what its kinds say, and its number of experts is one. */
+  boolean readable() {
+    return kinds.stream().allMatch(Mark::complete) && experts().orElse(0) >= 1;
+  }
+
   OptionalInt experts() {
     return layer.integer("experts");
   }

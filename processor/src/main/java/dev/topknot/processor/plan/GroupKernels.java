@@ -43,7 +43,7 @@ record GroupKernels(int tokens, int width, MoE moe) {
 
   /** Blocks enough for tiles of rows of one group each. */
   private long tiles() {
-    return new Products(TILE).grouped(pairs(), groups()).tiles();
+    return new Products(TILE).grouped(ExpertRange.of(tokens, hierarchy().k(), groups())).tiles();
   }
 
   /** Logits of so many pairs of operands. */

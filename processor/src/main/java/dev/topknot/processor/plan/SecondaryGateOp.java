@@ -31,17 +31,21 @@ record SecondaryGateOp(String layer, int tokens, int width, MoE moe, int streamL
     return moe.hierarchy().orElseThrow();
   }
 
+  /** The groups as experts whose slots are pairs of a token and a group. */
+  private ExpertRange groups() {
+    return ExpertRange.of(tokens, hierarchy().k(), hierarchy().groups());
+  }
+
   @Override
   public List<Product> products(String method) {
-    long rows = (long) tokens * hierarchy().k();
     int size = moe.experts() / hierarchy().groups();
-    List<Product> gate = Product.ofExperts(method, rows, hierarchy().groups(), width, size);
+    List<Product> gate = groups().products(method, width, size);
     return method.equals("infer") ? gate : Product.all(gate, gate);
   }
 
   @Override
   public double touched() {
-    return Math.min(1.0, (double) tokens * hierarchy().k() / hierarchy().groups());
+    return groups().touched();
   }
 
   @Override

@@ -4,10 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.ModelSpec;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -50,6 +53,46 @@ class CountsTest {
     // The paper rounds some figures to one decimal and cuts others.
     assertThat(ops / 1e6).isCloseTo(paperOps, within(0.06));
     assertThat(parameters / 1e6).isCloseTo(paperParameters, within(0.05));
+  }
+
+  /** LSTMs that project their output, in front of the softmax or below and above experts. */
+  @Test
+  void projectedLstm() {
+    LayerKind.Lstm one = new LayerKind.Lstm(2048, OptionalInt.of(512));
+    Counts counts = Counts.of(Specs.model(32, 20, 10_000, 512, Specs.named("lstm", one)));
+    assertThat(counts.opsPerTimestep()).isEqualTo(9_437_184);
+    assertThat(counts.parameters()).isEqualTo(9_437_184);
+    assertThat(counts.parameters() / 1e6).isCloseTo(9.4, within(0.05));
+  }
+
+  /** MoE-1-Deep: 2 LSTM, one expert of four hidden layers. */
+  @Test
+  void deep() {
+    ExpertKind expert =
+        new ExpertKind(1, List.of(1024, 1024, 1024, 1024), ActivationFunction.RELU, false);
+    ModelSpec.Layer layer =
+        Specs.named(
+            "moe",
+            new LayerKind.Experts(
+                Specs.withKinds(Specs.moe(1, 1, 1024, ActivationFunction.RELU), false, expert)));
+    ModelSpec.Layer lstm = Specs.named("lstm", new LayerKind.Lstm(512, OptionalInt.empty()));
+    Counts counts = Counts.of(Specs.model(32, 20, 10_000, 512, lstm, layer, lstm));
+    assertThat(counts).isEqualTo(new Counts(8_388_608, 8_388_608));
+  }
+
+  /** Of each kind its part of k experts, of the shared ones all, and the gate's two matrices. */
+  @Test
+  void kinds() {
+    long small = 2 * 40 * 24;
+    long deep = 40 * 12 + 12 * 30 + 30 * 40;
+    long gated = 3 * 40 * 16;
+    long shared = 2 * (2 * 40 * 8) + (40 * 8 + 8 * 6 + 6 * 4 + 4 * 40);
+    long gate = 2 * 40 * 5;
+    assertThat(Counts.of(Specs.layer(Specs.kinds(true), 40, 33)))
+        .isEqualTo(
+            new Counts(
+                gate + 2 * small + 2 * deep + gated + shared,
+                gate + 2 * (2 * small + 2 * deep + gated) / 5 + shared));
   }
 
   /** With groups, a token goes to k experts in each of two. */
