@@ -162,10 +162,12 @@ class GradientsTest {
         () -> moe.forward(x, 5, noise, chosen));
   }
 
-  @Test
-  void hierarchicalLayer() {
+  /** All groups or all experts of a group among them, and one token, which leaves a group empty. */
+  @ParameterizedTest
+  @CsvSource({"9, 2, 2", "9, 1, 2", "9, 3, 2", "9, 2, 4", "9, 3, 4", "1, 2, 2"})
+  void hierarchicalLayer(int tokens, int primaryK, int secondaryK) {
     Draw draw = new Draw(13);
-    Matrix x = draw.normal(9, 5, 1);
+    Matrix x = draw.normal(tokens, 5, 1);
     Map<String, Matrix> parameters = new LinkedHashMap<>();
     for (String prefix : List.of("primary.", "secondary.0.", "secondary.1.", "secondary.2.")) {
       int choices = prefix.equals("primary.") ? 3 : 4;
@@ -176,19 +178,19 @@ class GradientsTest {
     parameters.put("experts.7.w2", experts.get(7).weights().get("w2"));
     HierarchicalMoE moe =
         new HierarchicalMoE(
-            gate(parameters, "primary."),
+            gate(parameters, "primary.", primaryK),
             List.of(
-                gate(parameters, "secondary.0."),
-                gate(parameters, "secondary.1."),
-                gate(parameters, "secondary.2.")),
+                gate(parameters, "secondary.0.", secondaryK),
+                gate(parameters, "secondary.1.", secondaryK),
+                gate(parameters, "secondary.2.", secondaryK)),
             0.1,
             0.1,
             experts);
-    Matrix primaryNoise = draw.normal(9, 3, 1);
+    Matrix primaryNoise = draw.normal(tokens, 3, 1);
     List<Matrix> secondaryNoise =
-        List.of(draw.normal(9, 4, 1), draw.normal(9, 4, 1), draw.normal(9, 4, 1));
+        List.of(draw.normal(tokens, 4, 1), draw.normal(tokens, 4, 1), draw.normal(tokens, 4, 1));
     checkPass(
-        draw.normal(9, 5, 1), x, parameters, () -> moe.forward(x, primaryNoise, secondaryNoise));
+        draw.normal(tokens, 5, 1), x, parameters, () -> moe.forward(x, primaryNoise, secondaryNoise));
   }
 
   @Test
@@ -411,10 +413,10 @@ class GradientsTest {
     return pass instanceof StrictlyBalancedMoE.Forward moe ? moe.batchLoss() : 0;
   }
 
-  private static Gating gate(Map<String, Matrix> parameters, String prefix) {
+  private static Gating gate(Map<String, Matrix> parameters, String prefix, int k) {
     return new Gating(
         Gating.Kind.NOISY_TOP_K,
-        2,
+        k,
         0.01,
         parameters.get(prefix + "gateWeights"),
         parameters.get(prefix + "noiseWeights"));
