@@ -126,8 +126,8 @@ TOPKNOT_DEVICE void factoredSums(const Run* run, const float* gradients, const M
       ofColumns[column] = ofColumn;
       sum += ofColumn;
     }
-    __syncthreads();
   }
+  // without a barrier: where a thread writes here, no other has read
   sum = sumOfBlock<ADAM_THREADS>(sum, shared);
   if (threadIdx.x == 0) {
     squares[blockIdx.x] = sum;

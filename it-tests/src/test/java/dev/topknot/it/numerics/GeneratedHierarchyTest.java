@@ -1,5 +1,10 @@
 package dev.topknot.it.numerics;
 
+import static dev.topknot.dsl.ActivationFunction.GELU;
+import static dev.topknot.dsl.ActivationFunction.RELU;
+import static dev.topknot.dsl.ActivationFunction.SWIGLU;
+import static dev.topknot.dsl.Precision.BF16;
+import static dev.topknot.dsl.Precision.FP32;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
@@ -68,7 +73,6 @@ class GeneratedHierarchyTest {
    *
    * @param valid rows that it is given
    * @param k experts a token in each of its groups
-   * @param loadLoss weight of the loss
    */
   record Generated(
       Opener opener,
@@ -80,7 +84,6 @@ class GeneratedHierarchyTest {
       int groups,
       int primaryK,
       ActivationFunction activation,
-      double loadLoss,
       Precision precision) {
     int size() {
       return experts / groups;
@@ -107,102 +110,25 @@ class GeneratedHierarchyTest {
     }
   }
 
+  // spotless:off
   private static final Generated THREE_GROUPS =
-      new Generated(
-          TopknotSpecs_ThreeGroups::on,
-          33,
-          29,
-          37,
-          12,
-          2,
-          3,
-          2,
-          ActivationFunction.RELU,
-          LOAD,
-          Precision.FP32);
-
-  private static final Generated ALL_OF_ALL =
-      new Generated(
-          TopknotSpecs_AllOfAll::on,
-          20,
-          20,
-          16,
-          6,
-          3,
-          2,
-          2,
-          ActivationFunction.RELU,
-          0.1,
-          Precision.FP32);
-
+      new Generated(TopknotSpecs_ThreeGroups::on, 33, 29, 37, 12, 2, 3, 2, RELU, FP32);
   private static final Generated WHOLE_GROUPS =
-      new Generated(
-          TopknotSpecs_WholeGroups::on,
-          150,
-          131,
-          30,
-          15,
-          3,
-          5,
-          2,
-          ActivationFunction.SWIGLU,
-          LOAD,
-          Precision.FP32);
+      new Generated(TopknotSpecs_WholeGroups::on, 150, 131, 30, 15, 3, 5, 2, SWIGLU, FP32);
+  private static final Generated ALL_OF_ALL =
+      new Generated(TopknotSpecs_AllOfAll::on, 20, 20, 16, 6, 3, 2, 2, RELU, FP32);
 
   static Stream<Generated> layers() {
     return Stream.of(
         THREE_GROUPS,
-        new Generated(
-            TopknotSpecs_OneTokenInGroups::on,
-            1,
-            1,
-            8,
-            12,
-            2,
-            3,
-            2,
-            ActivationFunction.RELU,
-            LOAD,
-            Precision.FP32),
-        new Generated(
-            TopknotSpecs_BothGroups::on,
-            70,
-            67,
-            40,
-            10,
-            2,
-            2,
-            2,
-            ActivationFunction.GELU,
-            LOAD,
-            Precision.FP32),
         WHOLE_GROUPS,
         ALL_OF_ALL,
-        new Generated(
-            TopknotSpecs_SixteenGroups::on,
-            7,
-            5,
-            12,
-            4096,
-            2,
-            16,
-            1,
-            ActivationFunction.RELU,
-            LOAD,
-            Precision.FP32),
-        new Generated(
-            TopknotSpecs_RoundedGroups::on,
-            300,
-            270,
-            20,
-            8,
-            1,
-            4,
-            2,
-            ActivationFunction.RELU,
-            LOAD,
-            Precision.BF16));
+        new Generated(TopknotSpecs_OneTokenInGroups::on, 1, 1, 8, 12, 2, 3, 2, RELU, FP32),
+        new Generated(TopknotSpecs_BothGroups::on, 70, 67, 40, 10, 2, 2, 2, GELU, FP32),
+        new Generated(TopknotSpecs_SixteenGroups::on, 7, 5, 12, 4096, 2, 16, 1, RELU, FP32),
+        new Generated(TopknotSpecs_RoundedGroups::on, 300, 270, 20, 8, 1, 4, 2, RELU, BF16));
   }
+  // spotless:on
 
   @ParameterizedTest
   @MethodSource("layers")
@@ -266,7 +192,7 @@ class GeneratedHierarchyTest {
           Matrix.row(balance.importanceLoss(), balance.loadLoss()),
           Matrix.row(
               IMPORTANCE * dev.topknot.it.reference.Balance.cvSquared(balance.importance()),
-              g.loadLoss() * dev.topknot.it.reference.Balance.cvSquared(balance.load())));
+              LOAD * dev.topknot.it.reference.Balance.cvSquared(balance.load())));
 
       layer.backward(dys, dxs);
       Gradients gradients = reference.backward(dy);
@@ -330,7 +256,7 @@ class GeneratedHierarchyTest {
             .mapToObj(i -> gate(values, "groups." + i + ".", g.k()))
             .toList(),
         IMPORTANCE,
-        g.loadLoss(),
+        LOAD,
         experts(g, values, products));
   }
 

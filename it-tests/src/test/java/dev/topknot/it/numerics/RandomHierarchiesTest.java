@@ -90,9 +90,12 @@ class RandomHierarchiesTest {
         1 + random.nextInt(Math.min(size, 6)),
         groups,
         1 + random.nextInt(groups),
-        ActivationFunction.values()[random.nextInt(ActivationFunction.values().length)],
-        LayerCase.LOAD_LOSS,
+        pick(random, ActivationFunction.values()),
         Precision.FP32);
+  }
+
+  private static <T> T pick(Random random, T[] values) {
+    return values[random.nextInt(values.length)];
   }
 
   private static String source(Generated g, int number) {
@@ -109,7 +112,7 @@ class RandomHierarchiesTest {
             g.width(),
             g.tokens(),
             LayerCase.IMPORTANCE_LOSS,
-            g.loadLoss(),
+            LayerCase.LOAD_LOSS,
             g.groups(),
             g.primaryK(),
             g.activation(),

@@ -34,7 +34,7 @@ class SampledModelTest {
   private static final long SEED = 11;
   private static final int BATCH = 3;
   private static final int TOKENS = 21;
-  private static final int VOCABULARY = 90;
+  private static final int VOCABULARY = 100;
   private static final int SAMPLES = 25;
 
   /** Where the model runs: results have the same bits on all of them. */

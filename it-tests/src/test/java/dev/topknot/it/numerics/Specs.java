@@ -204,10 +204,17 @@ final class Specs {
   @Expert(hidden = 33, activation = ActivationFunction.SWIGLU)
   interface WholeGroups extends MoE {}
 
-  /** A gate that keeps all there is on both levels. */
-  @MoELayer(experts = 6, k = 3, width = 16, tokens = 20, importanceLoss = IMPORTANCE)
+  /** Gates that keep all there is on both levels. */
+  @MoELayer(
+      experts = 6,
+      k = 3,
+      width = 16,
+      tokens = 20,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
   @Hierarchy(groups = 2, k = 2)
   @Expert(hidden = 7)
+  @SuppressWarnings("TK032") // a load that has no gradient
   interface AllOfAll extends MoE {}
 
   /** More groups than rows, and experts behind the first 128 of a group. */
@@ -279,28 +286,28 @@ final class Specs {
   /** A projected recurrent layer, and a softmax that training samples. */
   @MoEModel(batch = 3, timesteps = 7)
   interface Sampled extends LanguageModel {
-    @Embedding(vocabulary = 90, width = 12)
+    @Embedding(vocabulary = 100, width = 12)
     Layer words();
 
     @Lstm(units = 17, projection = 12)
     @Residual
     Layer below();
 
-    @Softmax(vocabulary = 90, samples = 25)
+    @Softmax(vocabulary = 100, samples = 25)
     Layer next();
   }
 
   /** Likewise with bf16 operands. */
   @MoEModel(batch = 3, timesteps = 7, precision = Precision.BF16)
   interface RoundedSampled extends LanguageModel {
-    @Embedding(vocabulary = 90, width = 12)
+    @Embedding(vocabulary = 100, width = 12)
     Layer words();
 
     @Lstm(units = 17, projection = 12)
     @Residual
     Layer below();
 
-    @Softmax(vocabulary = 90, samples = 25)
+    @Softmax(vocabulary = 100, samples = 25)
     Layer next();
   }
 

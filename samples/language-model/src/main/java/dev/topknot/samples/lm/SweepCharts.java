@@ -2,6 +2,7 @@ package dev.topknot.samples.lm;
 
 import java.awt.BasicStroke;
 import java.awt.Color;
+import java.awt.Font;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,7 +25,10 @@ final class SweepCharts {
   };
   private static final Color GREY = new Color(0x888888);
 
-  /** A point of a chart: millions of parameters or operations, and perplexity. */
+  /** Where the largest value is more than this over the smallest, labels would touch. */
+  private static final double FULLY_LABELLED = 50;
+
+  /** A point of a chart: parameters or operations in some unit, and perplexity. */
   private record Point(double x, double perplexity) {}
 
   private SweepCharts() {}
@@ -38,11 +42,10 @@ final class SweepCharts {
       double x = sweep == Sweep.FIGURE2_LEFT ? result.parameters() : result.operations();
       series
           .computeIfAbsent(rows.get(i).series(), name -> new ArrayList<>())
-          .add(new Point(x / 1e6, result.perplexity()));
+          .add(new Point(x / 1e3, result.perplexity()));
     }
-    XYChart chart = chart(sweep, sweep.title(), series);
-    double[] ends =
-        series.values().stream().flatMap(List::stream).mapToDouble(Point::x).sorted().toArray();
+    XYChart chart = chart(sweep, sweep.title(), "thousands", series);
+    double[] ends = ascending(series);
     XYSeries line =
         chart.addSeries(
             ngram.model(),
@@ -69,10 +72,16 @@ final class SweepCharts {
           "MoE of 4 billion parameters",
           List.of(new Point(8.9, 34.1), new Point(33.8, 31.3), new Point(142.7, 28.0)));
     }
-    return Charts.png(chart(sweep, "[S17]: 1-Billion-Word benchmark, width 512 and more", series));
+    return Charts.png(
+        chart(sweep, "[S17]: 1-Billion-Word benchmark, width 512 and more", "millions", series));
   }
 
-  private static XYChart chart(Sweep sweep, String title, Map<String, List<Point>> all) {
+  private static double[] ascending(Map<String, List<Point>> all) {
+    return all.values().stream().flatMap(List::stream).mapToDouble(Point::x).sorted().toArray();
+  }
+
+  private static XYChart chart(
+      Sweep sweep, String title, String unit, Map<String, List<Point>> all) {
     boolean left = sweep == Sweep.FIGURE2_LEFT;
     XYChart chart =
         new XYChartBuilder()
@@ -80,12 +89,16 @@ final class SweepCharts {
             .height(HEIGHT)
             .title(title)
             .xAxisTitle(
-                left
-                    ? "millions of parameters, without embedding and softmax"
-                    : "millions of operations a timestep, without embedding and softmax")
+                unit
+                    + (left
+                        ? " of parameters, without embedding and softmax"
+                        : " of operations a timestep, without embedding and softmax"))
             .yAxisTitle("perplexity on held-out text")
             .build();
-    chart.getStyler().setXAxisLogarithmic(true).setXAxisLogarithmicDecadeOnly(left);
+    double[] xs = ascending(all);
+    chart.getStyler().setXAxisLogarithmic(true).setXAxisDecimalPattern("#,##0.###");
+    chart.getStyler().setXAxisLogarithmicDecadeOnly(xs[xs.length - 1] > FULLY_LABELLED * xs[0]);
+    chart.getStyler().setAxisTickLabelsFont(new Font(Font.SANS_SERIF, Font.PLAIN, 9));
     chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideS);
     chart.getStyler().setLegendLayout(Styler.LegendLayout.Horizontal);
     Charts.plain(chart.getStyler());
