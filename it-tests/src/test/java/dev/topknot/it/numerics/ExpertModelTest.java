@@ -8,13 +8,17 @@ import dev.topknot.it.reference.Matrix;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.LanguageModel;
+import dev.topknot.runtime.MoE;
+import dev.topknot.runtime.Parameter;
+import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
-/** Models with deep, several, shared and recomputed experts: devices and programs agree. */
+/** Deep, several, shared and recomputed experts: devices, programs and numbers of kinds agree. */
 class ExpertModelTest {
   private static final long SEED = 5;
   private static final int TOKENS = 15;
@@ -51,6 +55,45 @@ class ExpertModelTest {
         model.train(batch(step, TOKENS - 2 * step), Update.of(0.01).withClip(1));
       }
       return model.parameters().stream().map(p -> Values.floats(p.value())).toArray(float[][]::new);
+    }
+  }
+
+  /** It does not matter to an expert what kind others are of; in a hierarchy as well. */
+  @Test
+  void alikeKindsGiveTheBitsOfOne() {
+    for (Device device : List.of(Device.cpu(2), EmulatedDevices.all().get(0))) {
+      try (MoE one = TopknotExpertSpecs_OneKind.on(device, SEED);
+          MoE kinds = TopknotExpertSpecs_AlikeKinds.on(device, SEED)) {
+        Values.draw(one.parameters(), SEED);
+        Map<String, float[]> values = byName(one, Parameter::value);
+        kinds.parameters().forEach(p -> p.value().copyFrom(values.get(p.name())));
+        List<float[]> expected = step(one, device);
+        List<float[]> actual = step(kinds, device);
+        for (int i = 0; i < expected.size(); i++) {
+          assertThat(actual.get(i)).as("result %d", i).isEqualTo(expected.get(i));
+        }
+        Map<String, float[]> gradients = byName(one, Parameter::gradient);
+        byName(kinds, Parameter::gradient)
+            .forEach((name, g) -> assertThat(g).as(name).isEqualTo(gradients.get(name)));
+      }
+    }
+  }
+
+  private static Map<String, float[]> byName(MoE layer, Function<Parameter, Tensor> part) {
+    return layer.parameters().stream()
+        .collect(Collectors.toMap(Parameter::name, p -> Values.floats(part.apply(p))));
+  }
+
+  /** The output and the input's gradient of 30 tokens. */
+  private static List<float[]> step(MoE layer, Device device) {
+    Draw draw = new Draw(3);
+    try (Tensor x = Values.tensor(device, draw.normal(30, 21, 1));
+        Tensor y = Values.poisoned(device, 30, 21);
+        Tensor dy = Values.tensor(device, draw.normal(30, 21, 1));
+        Tensor dx = Values.poisoned(device, 30, 21)) {
+      layer.forward(x, y);
+      layer.backward(dy, dx);
+      return List.of(Values.floats(y), Values.floats(dx));
     }
   }
 

@@ -6,6 +6,7 @@ import dev.topknot.dsl.Dropout;
 import dev.topknot.dsl.Embedding;
 import dev.topknot.dsl.Expert;
 import dev.topknot.dsl.Gating;
+import dev.topknot.dsl.Hierarchy;
 import dev.topknot.dsl.MoELayer;
 import dev.topknot.dsl.MoEModel;
 import dev.topknot.dsl.Precision;
@@ -188,6 +189,19 @@ final class ExpertSpecs {
   @MoELayer(experts = 1, k = 1, width = 14, tokens = 33)
   @Expert(hidden = 40, activation = ActivationFunction.SWIGLU)
   interface NotRecomputedSingle extends MoE {}
+
+  @MoELayer(experts = 12, k = 2, width = 21, tokens = 33)
+  @Hierarchy(groups = 3, k = 2)
+  @Expert(hidden = 70, activation = ActivationFunction.GELU)
+  interface OneKind extends MoE {}
+
+  /** The same in three kinds, one of them across groups. */
+  @MoELayer(experts = 12, k = 2, width = 21, tokens = 33)
+  @Hierarchy(groups = 3, k = 2)
+  @Expert(count = 2, hidden = 70, activation = ActivationFunction.GELU)
+  @Expert(hidden = 70, activation = ActivationFunction.GELU)
+  @Expert(count = 1, hidden = 70, activation = ActivationFunction.GELU)
+  interface AlikeKinds extends MoE {}
 
   @MoEModel(batch = 3, timesteps = 5)
   interface RecomputedModel extends LanguageModel {
