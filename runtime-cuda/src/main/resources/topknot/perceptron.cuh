@@ -45,24 +45,29 @@ struct AllTokens {
   }
 };
 
-/** The slots of each expert, sorted by expert; S has TOKENS, K, PLACES, EXPERTS as well. */
+/**
+ * The slots of each expert, sorted by expert; S has TOKENS, K, PLACES, EXPERTS as well. Those of a kind of
+ * experts begin at a slot of their own, which tiles are numbered from.
+ */
 template <class S>
 struct ByExpert {
   static constexpr bool GATED = true;
   using Tile = typename S::Tile;
-  const int* offsets;  // [EXPERTS + 1]
+  const int* offsets;  // [EXPERTS + 1], from the first of these experts on
   const int* list;     // the token of each slot
 
   TOPKNOT_DEVICE RowTile tile(unsigned number) const {
     constexpr bool few = static_cast<long long>(S::TOKENS) * S::K <= S::EXPERTS;
+    const int base = offsets[0];
     const int at = static_cast<int>(number);
-    if (few && at >= offsets[S::EXPERTS]) {
+    if (few && at >= offsets[S::EXPERTS] - base) {
       return {0, 0, 0};
     }
     int low = 0, high = S::EXPERTS;  // the last expert that starts at or before this number
     while (high - low > 1) {
       const int middle = (low + high) / 2;
-      const int start = few ? offsets[middle] : offsets[middle] / Tile::M + middle;
+      const int slot = offsets[middle] - base;
+      const int start = few ? slot : slot / Tile::M + middle;
       if (start <= at) {
         low = middle;
       } else {
@@ -70,7 +75,7 @@ struct ByExpert {
       }
     }
     const int from = offsets[low];
-    const int first = few ? at : from + (at - (from / Tile::M + low)) * Tile::M;
+    const int first = few ? base + at : from + (at - ((from - base) / Tile::M + low)) * Tile::M;
     const bool starts = !few || (first - from) % Tile::M == 0;
     return {low, first, starts ? max(0, min(Tile::M, offsets[low + 1] - first)) : 0};
   }
@@ -82,6 +87,21 @@ struct ByExpert {
 
   TOPKNOT_DEVICE ListedRows<S::WIDTH> tokens(const float* x, int first) const {
     return {x, list + first};
+  }
+};
+
+/** Likewise, of a matrix that has the rows of the slots themselves. */
+template <class S>
+struct SlotsByExpert {
+  using Tile = typename S::Tile;
+  ByExpert<S> experts;
+
+  TOPKNOT_DEVICE RowTile tile(unsigned number) const { return experts.tile(number); }
+
+  TOPKNOT_DEVICE RowTile all(unsigned expert) const { return experts.all(expert); }
+
+  TOPKNOT_DEVICE Rows<S::WIDTH> tokens(const float* x, int first) const {
+    return {x + static_cast<long long>(first) * S::WIDTH};
   }
 };
 
@@ -203,28 +223,55 @@ TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int*
   return shared;
 }
 
+/** The sum of a slot's parts [ceil(HIDDEN / N), TOKENS K], in their order. */
+template <class S>
+TOPKNOT_DEVICE float gateGradient(const float* parts, int slot) {
+  using Tile = typename S::Tile;
+  const long long pairs = static_cast<long long>(S::TOKENS) * S::K;
+  const float* part = parts + slot;
+  float sum = 0;
+  for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
+    sum += part[i * pairs];
+  }
+  return sum;
+}
+
 /**
- * dGates of each place = the sum of its slot's parts [ceil(HIDDEN / N), TOKENS K], in their order, 0
- * where it has no slot; grid: TOKENS PLACES / 256, rounded up, 256 threads.
+ * dGates of each place that has a slot = the sum of its slot's parts; grid: TOKENS PLACES / 256,
+ * rounded up, 256 threads.
  */
 template <class S>
 TOPKNOT_DEVICE void sumGateGradients(const Run* run, const int* slots, const float* parts,
                                      float* dGates) {
-  using Tile = typename S::Tile;
-  const long long pairs = static_cast<long long>(S::TOKENS) * S::K;
   const long long place = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
-  if (place >= static_cast<long long>(run->valid) * S::PLACES) {
-    return;
+  if (place < static_cast<long long>(run->valid) * S::PLACES && slots[place] >= 0) {
+    dGates[place] = gateGradient<S>(parts, slots[place]);
   }
-  const int slot = slots[place];
-  float sum = 0;
-  if (slot >= 0) {
-    for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
-      sum += parts[slot + i * pairs];
-    }
-  }
-  dGates[place] = sum;
 }
+
+/** Likewise, of the slots of one kind of experts alone. */
+template <class S>
+TOPKNOT_DEVICE void sumGateGradientsOfKind(const Run* run, const int* offsets, const int* slots,
+                                           const float* parts, float* dGates) {
+  const long long place = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (place < static_cast<long long>(run->valid) * S::PLACES && slots[place] >= offsets[0] &&
+      slots[place] < offsets[S::EXPERTS]) {
+    dGates[place] = gateGradient<S>(parts, slots[place]);
+  }
+}
+
+#define TOPKNOT_GATES(prefix, S)                                                                  \
+  TOPKNOT_KERNEL(256)                                                                             \
+  prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
+    sumGateGradients<S>(run, slots, parts, dGates);                                               \
+  }
+
+#define TOPKNOT_GATES_OF_KIND(prefix, S)                                                          \
+  TOPKNOT_KERNEL(256)                                                                             \
+  prefix##_backward_gates(const Run* run, const int* offsets, const int* slots,                   \
+                          const float* parts, float* dGates) {                                    \
+    sumGateGradientsOfKind<S>(run, offsets, slots, parts, dGates);                                \
+  }
 
 // ---- The gradient of a plain hidden layer ------------------------------------------------------
 

@@ -14,7 +14,7 @@
 
 #include "topknot/perceptron.cuh"
 
-/** u, v and silu(u) v from interleaved columns. */
+/** u, v and silu(u) v from interleaved columns; a may be null. */
 template <class S>
 struct SwigluEpilogue {
   float *u, *v, *a;
@@ -35,7 +35,9 @@ struct SwigluEpilogue {
     const int unit = (firstColumn + column) / 2;
     storeChunk<S::HIDDEN>(u, firstRow + row, unit, us);
     storeChunk<S::HIDDEN>(v, firstRow + row, unit, vs);
-    storeChunk<S::HIDDEN>(a, firstRow + row, unit, as);
+    if (a != nullptr) {
+      storeChunk<S::HIDDEN>(a, firstRow + row, unit, as);
+    }
   }
 };
 
@@ -186,7 +188,7 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, hidden, dW2);                                \
   }
 
-#define TOPKNOT_SWIGLU_EXPERTS(prefix, S)                                                         \
+#define TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const float* x, const int* offsets, const int* rows, const float* w1,   \
                           const float* w3, float* u, float* v, float* hidden) {                   \
@@ -203,10 +205,6 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
                            const float* v, float* du, float* dv, float* hidden, float* parts) {   \
     swigluExpertsHidden<S>(offsets, rows, slots, gates, dy, w2, u, v, du, dv, hidden, parts);     \
   }                                                                                               \
-  TOPKNOT_KERNEL(256)                                                                             \
-  prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
-    sumGateGradients<S>(run, slots, parts, dGates);                                               \
-  }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const int* offsets, const int* rows, const float* du, const float* dv,  \
                           const float* w1, const float* w3, float* dOut) {                        \
@@ -222,3 +220,12 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
                        const float* hidden, float* dW2) {                                         \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, hidden, dW2);                       \
   }
+
+// All experts of a layer, or one kind of them.
+#define TOPKNOT_SWIGLU_EXPERTS(prefix, S)                                                         \
+  TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                      \
+  TOPKNOT_GATES(prefix, S)
+
+#define TOPKNOT_SWIGLU_EXPERTS_OF_KIND(prefix, S)                                                 \
+  TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                      \
+  TOPKNOT_GATES_OF_KIND(prefix, S)

@@ -16,8 +16,8 @@ public enum Precision {
    *
    * <p>32-bit floats remain: whatever lies in memory, so parameters (the master weights),
    * activations, gradients, moments and checkpoints, which are as in {@link #FP32}; gates and their
-   * noise; the products within a time step of {@link Lstm}; activation functions, losses, the
-   * optimizer.
+   * noise; the products within a time step of {@link Lstm}, its projection among them; activation
+   * functions, losses, the optimizer.
    *
    * <p>The CPU computes in 32-bit floats whatever the precision; the log says so.
    */

@@ -18,7 +18,10 @@ public final class DeviceTests implements TestExecutionListener {
   private static final List<String> TESTS =
       List.of(
           "dev.topknot.it.numerics.GpuLayerTest",
+          "dev.topknot.it.numerics.GpuAdamFactoredTest",
+          "dev.topknot.it.numerics.GpuHierarchyTest",
           "dev.topknot.it.numerics.GpuModelTest",
+          "dev.topknot.it.numerics.GpuSampledModelTest",
           "dev.topknot.it.numerics.GpuStrictlyBalancedTest");
 
   private final Findings findings;

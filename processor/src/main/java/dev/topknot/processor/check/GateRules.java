@@ -37,7 +37,7 @@ final class GateRules {
             Problem.K_NOT_POSITIVE,
             moe.layer().site("k"),
             moe.k().getAsInt(),
-            Math.max(1, moe.experts().orElse(1)));
+            Math.max(1, moe.choices().orElse(1)));
       }
     }
   }
@@ -79,7 +79,8 @@ final class GateRules {
     for (MoEView moe : MoEView.in(declaration)) {
       int k = moe.k().orElse(0);
       int experts = moe.experts().orElse(0);
-      if (!moe.gated() || k < 1 || k > experts || !moe.layer().is("gating", Gating.SOFTMAX)) {
+      boolean dense = moe.layer().is("gating", Gating.SOFTMAX) && moe.hierarchy().isEmpty();
+      if (!moe.gated() || !dense || k < 1 || k > experts) {
         continue;
       }
       if (k < experts) {
@@ -95,7 +96,7 @@ final class GateRules {
       long k = moe.k().orElse(0);
       long tokens = moe.tokens().orElse(0);
       long experts = moe.experts().orElse(0);
-      boolean valid = k >= 1 && k <= experts && tokens >= 1;
+      boolean valid = k >= 1 && k <= experts && tokens >= 1 && moe.hierarchy().isEmpty();
       if (moe.gated() && balanced(moe) && valid && k * tokens % experts != 0) {
         findings.add(Problem.UNEVEN_EXPERTS, moe.layer().site("k"), k, tokens, experts);
       }
@@ -143,6 +144,9 @@ final class GateRules {
       if (moe.gated() && moe.k().orElse(0) == 1 && moe.layer().is("gating", Gating.NOISY_TOP_K)) {
         findings.add(Problem.NOISY_TOP_1, moe.layer().site("k"));
       }
+      if (moe.groups().isPresent() && moe.groupsOfToken().orElse(0) == 1) {
+        findings.add(Problem.NOISY_TOP_1, moe.hierarchy().orElseThrow().site("k"));
+      }
     }
   }
 
@@ -159,7 +163,7 @@ final class GateRules {
       } else if (!layer.is("gating", Gating.NOISY_TOP_K)) {
         noEffect(
             layer, "loadLoss", "without noise the load is a count and has no gradient", findings);
-      } else if (moe.k().equals(moe.experts())) {
+      } else if (moe.k().equals(moe.choices()) && moe.groupsOfToken().equals(moe.groups())) {
         noEffect(layer, "loadLoss", "with k = experts every token goes to every expert", findings);
       }
     }

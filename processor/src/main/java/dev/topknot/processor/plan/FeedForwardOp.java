@@ -1,5 +1,6 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.constant;
 import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
@@ -23,8 +24,10 @@ record FeedForwardOp(
 
   @Override
   public List<Product> products(String method) {
-    return Product.all(
-        Product.of(method, tokens, 1, width, hidden), Product.of(method, tokens, 1, hidden, width));
+    List<Product> first = Product.of(method, tokens, 1, width, hidden);
+    return method.equals("recompute")
+        ? first
+        : Product.all(first, Product.of(method, tokens, 1, hidden, width));
   }
 
   @Override
@@ -48,6 +51,18 @@ record FeedForwardOp(
           products.dense(
               "forward_output", tokens, width, hidden, activated, operand(2), operand(4)));
     }
+    if (method.equals("recompute")) {
+      return List.of(
+          products.dense(
+              "forward_hidden",
+              tokens,
+              hidden,
+              width,
+              operand(0),
+              operand(1),
+              operand(2),
+              activation == ActivationFunction.GELU ? constant(0) : operand(2)));
+    }
     return List.of(
         products.dense(
             "backward_hidden",
@@ -66,6 +81,11 @@ record FeedForwardOp(
 
   Call forward(Buffer x, Buffer w1, Buffer w2, Buffer hidden, Buffer y) {
     return Call.of(this, "forward", read(x), read(w1), read(w2), write(hidden), write(y));
+  }
+
+  /** The hidden layer alone, as forward left it. */
+  Call recompute(Buffer x, Buffer w1, Buffer hidden) {
+    return Call.of(this, "recompute", read(x), read(w1), write(hidden));
   }
 
   Call backward(

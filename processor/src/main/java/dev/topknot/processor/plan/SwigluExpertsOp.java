@@ -1,40 +1,42 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.constant;
 import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
-import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** Each slot's gated expert: out = (silu(u) ⊙ v)·W2ᵀ with u = x·W1ᵀ and v = x·W3ᵀ. */
-record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
+record SwigluExpertsOp(String layer, ExpertRange range, int width, int hidden, Tile tile)
     implements ProductOp {
   @Override
   public List<Constant> constants() {
-    return List.of(
-        new Constant("tokens", tokens),
-        new Constant("width", width),
-        new Constant("experts", moe.experts()),
-        new Constant("k", moe.k()),
-        new Constant("places", moe.places()),
-        new Constant("hidden", moe.expert().width()));
+    return range.constants(width, new Constant("hidden", hidden));
   }
 
   @Override
   public List<Product> products(String method) {
-    long slots = (long) tokens * moe.k();
-    int hidden = moe.expert().width();
-    return Product.all(
-        Product.ofExperts(method, slots, moe.experts(), width, hidden),
-        Product.ofExperts(method, slots, moe.experts(), width, hidden),
-        Product.ofExperts(method, slots, moe.experts(), hidden, width));
+    List<Product> first = range.products(method, width, hidden);
+    return method.equals("recompute")
+        ? Product.all(first, first)
+        : Product.all(first, first, range.products(method, hidden, width));
   }
 
   @Override
   public double touched() {
-    return Math.min(1.0, (double) tokens * moe.k() / moe.experts());
+    return range.touched();
+  }
+
+  @Override
+  public double share() {
+    return range.share();
+  }
+
+  @Override
+  public String template() {
+    return range.whole() ? "TOPKNOT_SWIGLU_EXPERTS" : "TOPKNOT_SWIGLU_EXPERTS_OF_KIND";
   }
 
   @Override
@@ -44,9 +46,8 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
 
   @Override
   public List<Kernel> kernels(String method) {
-    long slots = (long) tokens * moe.k();
-    int hidden = moe.expert().width();
-    Products.Grouped grouped = new Products(tile).grouped(slots, moe.experts());
+    Argument offsets = range.offsets(method.equals("backward") ? 2 : 1);
+    Products.Grouped grouped = new Products(tile).grouped(range);
     if (method.equals("forward")) {
       return List.of(
           grouped.rows(
@@ -54,7 +55,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
               2L * hidden,
               width,
               operand(0),
-              operand(1),
+              offsets,
               operand(2),
               operand(3),
               operand(5),
@@ -66,10 +67,25 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
               width,
               hidden,
               operand(9),
-              operand(1),
+              offsets,
               operand(2),
               operand(4),
               operand(10)));
+    }
+    if (method.equals("recompute")) {
+      return List.of(
+          grouped.rows(
+              "forward_hidden",
+              2L * hidden,
+              width,
+              operand(0),
+              offsets,
+              operand(2),
+              operand(3),
+              operand(4),
+              operand(6),
+              operand(7),
+              constant(0)));
     }
     Argument parts = scratch("parts", grouped.partBytes(hidden));
     return List.of(
@@ -77,7 +93,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             "backward_hidden",
             hidden,
             width,
-            operand(2),
+            offsets,
             operand(3),
             operand(4),
             operand(5),
@@ -89,13 +105,12 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             operand(16),
             operand(14),
             parts),
-        Products.each(
-            "backward_gates", (long) tokens * moe.places(), operand(4), parts, operand(11)),
+        range.gateGradients(operand(4), parts, operand(11)),
         grouped.rows(
             "backward_input",
             width,
             2L * hidden,
-            operand(2),
+            offsets,
             operand(3),
             operand(15),
             operand(16),
@@ -106,7 +121,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             "backward_w1",
             hidden,
             width,
-            operand(2),
+            offsets,
             operand(3),
             operand(15),
             operand(0),
@@ -115,7 +130,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             "backward_w1",
             hidden,
             width,
-            operand(2),
+            offsets,
             operand(3),
             operand(16),
             operand(0),
@@ -124,7 +139,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             "backward_w2",
             width,
             hidden,
-            operand(2),
+            offsets,
             operand(3),
             operand(1),
             operand(14),
@@ -153,6 +168,21 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
         write(kept.v),
         write(hidden),
         write(out));
+  }
+
+  /** What is kept of the hidden layer alone, as forward left it. */
+  Call recompute(Buffer x, Routing routing, Weights weights, Buffer gathered, Hidden kept) {
+    return Call.of(
+        this,
+        "recompute",
+        read(x),
+        read(routing.offsets()),
+        read(routing.rows()),
+        read(weights.w1),
+        read(weights.w3),
+        write(gathered),
+        write(kept.u),
+        write(kept.v));
   }
 
   Call backward(

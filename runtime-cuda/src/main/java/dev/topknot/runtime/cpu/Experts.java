@@ -37,8 +37,23 @@ public final class Experts {
       int places,
       int hidden,
       ActivationFunction activation) {
+    this(context, layer, tokens, width, experts, k, places, hidden, activation, 0);
+  }
+
+  /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
+  public Experts(
+      CpuContext context,
+      String layer,
+      int tokens,
+      int width,
+      int experts,
+      int k,
+      int places,
+      int hidden,
+      ActivationFunction activation,
+      int firstExpert) {
     perceptron = new PlainPerceptron(context.cpu(), width, hidden, activation, Panels.HEIGHT);
-    routed = new Routed(context.cpu(), tokens, experts, k, places, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, places, perceptron);
   }
 
   /**
@@ -72,6 +87,24 @@ public final class Experts {
   }
 
   /**
+   * The hidden layer of the latest forward, for a backward that did not keep it.
+   *
+   * @param x as in forward
+   * @param offsets as in forward
+   * @param rows as in forward
+   * @param w1 as in forward
+   * @param gathered scratch, [P, d]
+   * @param hidden written, [P, h], as by forward
+   */
+  public void recompute(
+      Run run, Matrix x, Ints offsets, Ints rows, Matrix w1, Matrix gathered, Matrix hidden) {
+    perceptron.in = gathered;
+    perceptron.w1 = w1;
+    perceptron.kept = hidden;
+    routed.recompute(x, offsets, rows);
+  }
+
+  /**
    * The gradients of the latest forward.
    *
    * @param x as in forward
@@ -83,7 +116,7 @@ public final class Experts {
    * @param w1 as in forward
    * @param w2 as in forward
    * @param hidden as forward left it
-   * @param dGates written, [T, places]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate
+   * @param dGates written where chosen, [T, places]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate
    * @param gathered scratch, [P, d]
    * @param gatheredDy scratch, [P, d]
    * @param dHidden scratch, [P, h]

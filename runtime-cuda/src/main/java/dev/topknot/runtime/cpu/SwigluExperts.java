@@ -29,8 +29,22 @@ public final class SwigluExperts {
       int k,
       int places,
       int hidden) {
+    this(context, layer, tokens, width, experts, k, places, hidden, 0);
+  }
+
+  /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
+  public SwigluExperts(
+      CpuContext context,
+      String layer,
+      int tokens,
+      int width,
+      int experts,
+      int k,
+      int places,
+      int hidden,
+      int firstExpert) {
     perceptron = new SwigluPerceptron(context.cpu(), width, hidden);
-    routed = new Routed(context.cpu(), tokens, experts, k, places, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, places, perceptron);
   }
 
   /**
@@ -73,6 +87,36 @@ public final class SwigluExperts {
   }
 
   /**
+   * What the latest forward kept, for a backward that did not keep it.
+   *
+   * @param x as in forward
+   * @param offsets as in forward
+   * @param rows as in forward
+   * @param w1 as in forward
+   * @param w3 as in forward
+   * @param gathered scratch, [P, d]
+   * @param u written, [P, h], as by forward
+   * @param v likewise
+   */
+  public void recompute(
+      Run run,
+      Matrix x,
+      Ints offsets,
+      Ints rows,
+      Matrix w1,
+      Matrix w3,
+      Matrix gathered,
+      Matrix u,
+      Matrix v) {
+    perceptron.in = gathered;
+    perceptron.w1 = w1;
+    perceptron.w3 = w3;
+    perceptron.u = u;
+    perceptron.v = v;
+    routed.recompute(x, offsets, rows);
+  }
+
+  /**
    * The gradients of the latest forward.
    *
    * @param x as in forward
@@ -86,7 +130,8 @@ public final class SwigluExperts {
    * @param w3 as in forward
    * @param u as forward left it
    * @param v as forward left it
-   * @param dGates written, [T, places]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate, A the product
+   * @param dGates written where chosen, [T, places]: ⟨dA′, A⟩ with dA′ = dy·W2 before the gate, A
+   *     the product
    * @param gathered scratch, [P, d]
    * @param gatheredDy scratch, [P, d]
    * @param hidden scratch, [P, h]
