@@ -79,7 +79,8 @@ final class GateRules {
     for (MoEView moe : MoEView.in(declaration)) {
       int k = moe.k().orElse(0);
       int experts = moe.experts().orElse(0);
-      if (!moe.gated() || k < 1 || k > experts || !moe.layer().is("gating", Gating.SOFTMAX)) {
+      boolean dense = moe.layer().is("gating", Gating.SOFTMAX) && moe.hierarchy().isEmpty();
+      if (!moe.gated() || !dense || k < 1 || k > experts) {
         continue;
       }
       if (k < experts) {
@@ -95,7 +96,7 @@ final class GateRules {
       long k = moe.k().orElse(0);
       long tokens = moe.tokens().orElse(0);
       long experts = moe.experts().orElse(0);
-      boolean valid = k >= 1 && k <= experts && tokens >= 1;
+      boolean valid = k >= 1 && k <= experts && tokens >= 1 && moe.hierarchy().isEmpty();
       if (moe.gated() && balanced(moe) && valid && k * tokens % experts != 0) {
         findings.add(Problem.UNEVEN_EXPERTS, moe.layer().site("k"), k, tokens, experts);
       }
