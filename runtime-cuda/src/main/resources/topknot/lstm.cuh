@@ -27,9 +27,12 @@
 /** Row 4 j + gate is row gate UNITS + j of Wh [4 UNITS, UNITS]. */
 template <int UNITS>
 struct GateRows {
+  using Element = float;
   static constexpr int columns = UNITS;
+  static constexpr bool listed = false;
   const float* data;
 
+  TOPKNOT_DEVICE int number(int r) const { return r; }
   TOPKNOT_DEVICE const float* row(int r) const {
     return data + (static_cast<long long>(r % 4) * UNITS + r / 4) * UNITS;
   }
@@ -38,10 +41,13 @@ struct GateRows {
 /** Row r is what h was one step before token r. */
 template <int BATCH, int UNITS>
 struct RowsBefore {
+  using Element = float;
   static constexpr int columns = UNITS;
+  static constexpr bool listed = false;
   const float* h0;
   const float* h;
 
+  TOPKNOT_DEVICE int number(int r) const { return r; }
   TOPKNOT_DEVICE const float* row(int r) const {
     return r < BATCH ? h0 + static_cast<long long>(r) * UNITS
                      : h + static_cast<long long>(r - BATCH) * UNITS;

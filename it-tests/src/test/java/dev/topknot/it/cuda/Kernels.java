@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.sun.jna.Pointer;
 import dev.topknot.it.cuda.Emulator.Schedule;
 import dev.topknot.it.cuda.EmulatorBuild.Variant;
+import dev.topknot.processor.plan.Tile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -18,20 +19,26 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.function.Consumer;
+import java.util.stream.LongStream;
 
 /** Launches kernels by hand and compares what they leave, under every schedule. */
 final class Kernels {
   private static final int RUN_BYTES = 96;
 
+  /** Without it the wide tile multiplies as it does where there is no wgmma. */
+  private static final String WITHOUT_WGMMA = "#define TOPKNOT_WITHOUT_WGMMA\n";
+
   private final Emulator emulator;
+  private final boolean wide;
   private final List<Long> allocated = new ArrayList<>();
   private final Map<String, float[]> results = new TreeMap<>();
 
   private final Recording recording; // or null
   private final ByteBuffer bytes; // of the recorded results
 
-  private Kernels(Emulator emulator, Recording recording) {
+  private Kernels(Emulator emulator, boolean wide, Recording recording) {
     this.emulator = emulator;
+    this.wide = wide;
     this.recording = recording;
     bytes = ByteBuffer.allocate(recording == null ? 0 : 1 << 20);
   }
@@ -54,44 +61,87 @@ final class Kernels {
    */
   static Map<String, float[]> everywhere(
       String source, boolean sanitize, Consumer<Kernels> program) {
-    Map<String, float[]> exact = all(source, program);
+    Map<String, float[]> exact = all(source, false, program);
     boolean all = Boolean.getBoolean("topknot.sanitize");
     if (sanitize || all) {
-      sanitized(source, program);
+      sanitized(source, false, program);
     }
     String inBf16 = source.replace("using Tile = Fp32Tile;", "using Tile = Bf16Tile;");
     if (!inBf16.equals(source)) {
-      Map<String, float[]> rounded = all(inBf16, program);
+      Map<String, float[]> rounded = all(inBf16, false, program);
       exact.forEach((name, values) -> assertNear(name, rounded.get(name), values));
       if (all) {
-        sanitized(inBf16, program);
+        sanitized(inBf16, false, program);
       }
     }
     return exact;
+  }
+
+  /**
+   * Likewise, and where wide also with the wide tile, with wgmma and without; the program rounds
+   * what its products read with {@link #rounded}.
+   */
+  static Map<String, float[]> everywhere(
+      String source, boolean wide, boolean sanitize, Consumer<Kernels> program) {
+    Map<String, float[]> exact = everywhere(source, sanitize, program);
+    if (wide) {
+      String inWide = source.replace("using Tile = Fp32Tile;", "using Tile = WideTile;");
+      for (String variant : List.of(inWide, WITHOUT_WGMMA + inWide)) {
+        Map<String, float[]> rounded = all(variant, true, program);
+        exact.forEach((name, values) -> assertNear(name, rounded.get(name), values));
+        if (sanitize || Boolean.getBoolean("topknot.sanitize")) {
+          sanitized(variant, true, program);
+        }
+      }
+    }
+    return exact;
+  }
+
+  /**
+   * Matrices of so many values as products read them: rounded by a kernel where the tile is wide.
+   */
+  long[] rounded(long run, String kernel, int values, long... matrices) {
+    if (!wide) {
+      return matrices;
+    }
+    long[] rounded = LongStream.of(matrices).map(it -> empty((values + 1) / 2)).toArray();
+    long[] parameters =
+        LongStream.concat(
+                LongStream.of(run),
+                LongStream.concat(LongStream.of(matrices), LongStream.of(rounded)))
+            .toArray();
+    launch(kernel, ceil(values, 1024), matrices.length, 1, 256, 0, parameters);
+    return rounded;
+  }
+
+  /** Whether products read activations in bf16. */
+  boolean wide() {
+    return wide;
   }
 
   /** Compiles kernels and runs a program once, in fp32: for what is too large for more. */
   static void once(String source, Consumer<Kernels> program) {
     try (Emulator emulator = Emulator.of(source)) {
       emulator.configure(Schedule.RANDOM, false, 7, 2);
-      Kernels kernels = new Kernels(emulator, null);
+      Kernels kernels = new Kernels(emulator, false, null);
       program.accept(kernels);
       kernels.free();
     }
   }
 
-  private static Map<String, float[]> all(String source, Consumer<Kernels> program) {
+  private static Map<String, float[]> all(String source, boolean wide, Consumer<Kernels> program) {
     try (Emulator emulator = Emulator.of(source)) { // few libraries can be loaded at once
-      return all(emulator, program);
+      return all(emulator, wide, program);
     }
   }
 
-  private static Map<String, float[]> all(Emulator emulator, Consumer<Kernels> program) {
+  private static Map<String, float[]> all(
+      Emulator emulator, boolean wide, Consumer<Kernels> program) {
     Map<String, float[]> first = null;
     for (Schedule schedule : Schedule.values()) {
       for (boolean eager : new boolean[] {true, false}) {
         emulator.configure(schedule, eager, 7, 1);
-        Kernels kernels = new Kernels(emulator, null);
+        Kernels kernels = new Kernels(emulator, wide, null);
         program.accept(kernels);
         kernels.free();
         if (first == null) {
@@ -107,14 +157,14 @@ final class Kernels {
     return first;
   }
 
-  private static void sanitized(String source, Consumer<Kernels> program) {
+  private static void sanitized(String source, boolean wide, Consumer<Kernels> program) {
     try {
       Path file = Files.createTempFile("launches", ".bin");
       try (Emulator emulator = Emulator.of(source)) {
         emulator.configure(Schedule.RANDOM, false, 7, 1);
         ByteBuffer expected;
         try (Recording recording = new Recording(file)) {
-          Kernels kernels = new Kernels(emulator, recording);
+          Kernels kernels = new Kernels(emulator, wide, recording);
           program.accept(kernels);
           expected = kernels.bytes.flip();
           kernels.free();
@@ -185,7 +235,12 @@ final class Kernels {
     return written(address, RUN_BYTES / 4);
   }
 
-  void launch(String kernel, int x, int y, int z, int threads, int shared, long... parameters) {
+  /** Launches a kernel; one with products says the shared memory of the tile of fp32. */
+  void launch(String kernel, int x, int y, int z, int threads, int bytes, long... parameters) {
+    int shared =
+        wide && bytes >= Tile.FP32.sharedBytes()
+            ? bytes + Tile.WIDE.gatedSharedBytes() - Tile.FP32.gatedSharedBytes()
+            : bytes;
     assertThat(
             emulator.launch(
                 kernel, new int[] {x, y, z}, new int[] {threads, 1, 1}, shared, parameters))

@@ -44,16 +44,20 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
   public List<Kernel> kernels(String method) {
     long slots = (long) tokens * moe.k();
     int hidden = moe.expert().width();
-    Products.Grouped grouped = new Products(tile).grouped(slots, moe.experts());
-    Argument activated = scratch("activation", Float.BYTES * slots * hidden);
+    Products products = new Products(tile);
+    Products.Grouped grouped = products.grouped(slots, moe.experts());
+    Argument activated = scratch("activation", tile.keptBytes() * slots * hidden);
+    Argument x = products.read("x", operand(0), tokens, width);
     if (method.equals("forward")) {
-      Argument a = activation() == ActivationFunction.GELU ? activated : operand(6);
-      return List.of(
+      Argument a =
+          activation() == ActivationFunction.GELU || tile.keepsRounded() ? activated : operand(6);
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
           grouped.rows(
               "forward_hidden",
               hidden,
               width,
-              operand(0),
+              x,
               operand(1),
               operand(2),
               operand(3),
@@ -62,8 +66,11 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
           grouped.rows(
               "forward_output", width, hidden, a, operand(1), operand(2), operand(4), operand(7)));
     }
+    Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
-    return List.of(
+    return Kernel.all(
+        products.rounding(
+            "backward_round", tokens, width, List.of(operand(0), operand(1)), List.of(x, dy)),
         grouped.gatedRows(
             "backward_hidden",
             hidden,
@@ -72,7 +79,7 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
             operand(3),
             operand(4),
             operand(5),
-            operand(1),
+            dy,
             operand(7),
             operand(8),
             operand(12),
@@ -89,23 +96,9 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
             operand(6),
             operand(13)),
         grouped.weight(
-            "backward_w1",
-            hidden,
-            width,
-            operand(2),
-            operand(3),
-            operand(12),
-            operand(0),
-            operand(14)),
+            "backward_w1", hidden, width, operand(2), operand(3), operand(12), x, operand(14)),
         grouped.weight(
-            "backward_w2",
-            width,
-            hidden,
-            operand(2),
-            operand(3),
-            operand(1),
-            activated,
-            operand(15)));
+            "backward_w2", width, hidden, operand(2), operand(3), dy, activated, operand(15)));
   }
 
   Call forward(

@@ -17,7 +17,7 @@ final class MoELowering {
   /**
    * Prepares the lowering.
    *
-   * @param tile of the experts' products
+   * @param tile of the layer's precision
    * @param name the layer's name; empty for a layer of its own
    * @param number the layer's number in its model, which separates random streams
    */
@@ -52,6 +52,11 @@ final class MoELowering {
 
   private boolean training() {
     return program == Program.TRAIN;
+  }
+
+  private Tile tile(MoE moe) {
+    long rows = (long) tokens * moe.k() / moe.experts();
+    return tile.forExperts(rows, width, moe.expert().width());
   }
 
   void lower(MoE moe, Ends ends, LayerBuilder b) {
@@ -157,7 +162,7 @@ final class MoELowering {
       LayerBuilder b) {
     long pairs = (long) tokens * moe.k();
     int h = moe.expert().width();
-    ExpertsOp op = new ExpertsOp(name, tokens, width, moe, tile);
+    ExpertsOp op = new ExpertsOp(name, tokens, width, moe, tile(moe));
     ExpertsOp.Weights weights =
         new ExpertsOp.Weights(
             expertParameter(moe, "w1", h, width, b), expertParameter(moe, "w2", width, h, b));
@@ -187,7 +192,7 @@ final class MoELowering {
       LayerBuilder b) {
     long pairs = (long) tokens * moe.k();
     int h = moe.expert().width();
-    SwigluExpertsOp op = new SwigluExpertsOp(name, tokens, width, moe, tile);
+    SwigluExpertsOp op = new SwigluExpertsOp(name, tokens, width, moe, tile(moe));
     SwigluExpertsOp.Weights weights = swigluWeights(moe, b);
     Buffer gathered = b.work("gathered", pairs, width);
     SwigluExpertsOp.Hidden kept =
@@ -219,7 +224,7 @@ final class MoELowering {
   private void feedForward(MoE moe, Ends ends, LayerBuilder b) {
     int h = moe.expert().width();
     if (moe.expert().activation() == ActivationFunction.SWIGLU) {
-      SwigluFeedForwardOp op = new SwigluFeedForwardOp(name, tokens, width, h, tile);
+      SwigluFeedForwardOp op = new SwigluFeedForwardOp(name, tokens, width, h, tile(moe));
       SwigluExpertsOp.Weights weights = swigluWeights(moe, b);
       SwigluExpertsOp.Hidden kept =
           new SwigluExpertsOp.Hidden(b.work("u1", tokens, h), b.work("v", tokens, h));
@@ -232,7 +237,8 @@ final class MoELowering {
       }
       return;
     }
-    FeedForwardOp op = new FeedForwardOp(name, tokens, width, h, moe.expert().activation(), tile);
+    FeedForwardOp op =
+        new FeedForwardOp(name, tokens, width, h, moe.expert().activation(), tile(moe));
     Buffer w1 = expertParameter(moe, "w1", h, width, b);
     Buffer w2 = expertParameter(moe, "w2", width, h, b);
     Buffer hidden = b.work("hidden", tokens, h);

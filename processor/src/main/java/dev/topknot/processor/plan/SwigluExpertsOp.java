@@ -45,14 +45,17 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
   public List<Kernel> kernels(String method) {
     long slots = (long) tokens * moe.k();
     int hidden = moe.expert().width();
-    Products.Grouped grouped = new Products(tile).grouped(slots, moe.experts());
+    Products products = new Products(tile);
+    Products.Grouped grouped = products.grouped(slots, moe.experts());
+    Argument x = products.read("x", operand(0), tokens, width);
     if (method.equals("forward")) {
-      return List.of(
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
           grouped.rows(
               "forward_hidden",
               2L * hidden,
               width,
-              operand(0),
+              x,
               operand(1),
               operand(2),
               operand(3),
@@ -70,8 +73,11 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
               operand(4),
               operand(10)));
     }
+    Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
-    return List.of(
+    return Kernel.all(
+        products.rounding(
+            "backward_round", tokens, width, List.of(operand(0), operand(1)), List.of(x, dy)),
         grouped.gatedRows(
             "backward_hidden",
             hidden,
@@ -80,7 +86,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             operand(3),
             operand(4),
             operand(5),
-            operand(1),
+            dy,
             operand(7),
             operand(9),
             operand(10),
@@ -101,32 +107,11 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
             operand(8),
             operand(17)),
         grouped.weight(
-            "backward_w1",
-            hidden,
-            width,
-            operand(2),
-            operand(3),
-            operand(15),
-            operand(0),
-            operand(18)),
+            "backward_w1", hidden, width, operand(2), operand(3), operand(15), x, operand(18)),
         grouped.weight(
-            "backward_w1",
-            hidden,
-            width,
-            operand(2),
-            operand(3),
-            operand(16),
-            operand(0),
-            operand(20)),
+            "backward_w1", hidden, width, operand(2), operand(3), operand(16), x, operand(20)),
         grouped.weight(
-            "backward_w2",
-            width,
-            hidden,
-            operand(2),
-            operand(3),
-            operand(1),
-            operand(14),
-            operand(19)));
+            "backward_w2", width, hidden, operand(2), operand(3), dy, operand(14), operand(19)));
   }
 
   Call forward(

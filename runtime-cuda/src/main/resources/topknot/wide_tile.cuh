@@ -1,0 +1,276 @@
+// The tile policy of large products with bf16 operands and fp32 sums: on sm_90a wgmma, elsewhere
+// mma.sync, with the same launch, the same places in shared memory and the same sums a thread.
+//
+// What bounds a product are the bytes that its operands take to a multiprocessor. So a block has
+// 128 x 128 of c, 64 x 128 a warpgroup, and a is stored in bf16: who makes activations and their
+// gradients rounds them (Stored). Where b is one of these too, as for the gradients of weights, both
+// go to shared memory by cp.async; weights stay fp32, are loaded into registers and rounded on their
+// way. Shared memory holds four stages of 32 columns of k: two at which the tensor cores may be, one
+// that has landed or is about to, one under way. Two blocks a multiprocessor hide each other's
+// barriers and epilogues. Widths are multiples of 8, so that no piece of 16 bytes crosses a row's end.
+//
+// FLOPs: 2 M N K a stage; bytes: (2 M + 4 N) K of global memory, 2 N K less where b is bf16; 2 (M + N)
+// K of shared memory written, 2 (M + 2 N) K read by wgmma.
+#pragma once
+
+#include "topknot/operand.cuh"
+
+struct WideTile {
+  static constexpr int M = 128, N = 128, K = 32;
+  static constexpr int CHUNK = 2;
+  static constexpr int THREADS = 256;
+
+  /** Of a multiprocessor; to mma.sync the 128 registers a thread that two leave are too few. */
+#if defined(TOPKNOT_WGMMA) || defined(TOPKNOT_HOST)
+  static constexpr int BLOCKS = 2;
+#else
+  static constexpr int BLOCKS = 1;
+#endif
+
+  /** What activations and their gradients are kept as. */
+  using Stored = Bf16;
+
+  /** Fragments of 16 x 8 that a warp has, side by side. */
+  static constexpr int FRAGMENTS = N / 8;
+
+  /** One operand of one stage, in values; stages. */
+  static constexpr int OPERAND = 128 * K, STAGES = 4;
+
+  /** Swizzles repeat every so many bytes. */
+  static constexpr int ALIGNMENT = 1024;
+
+  static constexpr int SHARED_BYTES = STAGES * 2 * OPERAND * 2 + ALIGNMENT;
+
+  /** A thread's part of c: a row of fragments a warp. */
+  struct Sums {
+    float at[FRAGMENTS][4];
+
+    TOPKNOT_DEVICE Sums() {
+#pragma unroll
+      for (int j = 0; j < FRAGMENTS; j++) {
+        at[j][0] = at[j][1] = at[j][2] = at[j][3] = 0;
+      }
+    }
+  };
+
+  /**
+   * Where (row, column) of a stored operand lies: [128, K], rows of 64 bytes, or two of [K, 64], rows
+   * of 128 bytes; their 16-byte chunks permuted as SWIZZLE_64 and SWIZZLE_128 are.
+   */
+  template <bool ALONG_COLUMNS>
+  TOPKNOT_DEVICE static int place(int row, int column) {
+    return ALONG_COLUMNS ? row * K + ((column / 8) ^ (row / 2 % 4)) * 8 + column % 8
+                         : column / 64 * (64 * K) + row * 64 +
+                               ((column % 64 / 8) ^ (row % 8)) * 8 + column % 8;
+  }
+
+  /** Brings an operand to shared memory: in bf16 by cp.async, two stages ahead. */
+  template <class Operand, class Element>
+  struct Carrier {
+    Pieces<Operand, 128, K, THREADS, 8> pieces;
+
+    TOPKNOT_DEVICE Carrier(const Operand& operand, int first) : pieces(operand, first) {}
+
+    TOPKNOT_DEVICE void copy(Bf16* stage, int k) {
+      pieces.each(k, [&](int i, const Bf16* row, int column, bool real) {
+        asyncCopy16(stage + place<Operand::alongColumns>(pieces.rowOf(i), pieces.columnOf()),
+                    row + (real ? column : 0), real);
+      });
+    }
+
+    TOPKNOT_DEVICE void fetch(int) {}
+    TOPKNOT_DEVICE void put(Bf16*) const {}
+  };
+
+  /** In fp32 over registers, which are loaded two stages ahead. */
+  template <class Operand>
+  struct Carrier<Operand, float> {
+    Pieces<Operand, 128, K, THREADS, 4> pieces;
+    float4 values[Pieces<Operand, 128, K, THREADS, 4>::PIECES];
+
+    TOPKNOT_DEVICE Carrier(const Operand& operand, int first) : pieces(operand, first) {}
+
+    TOPKNOT_DEVICE void copy(Bf16*, int) {}
+
+    TOPKNOT_DEVICE void fetch(int k) {
+      pieces.each(k, [&](int i, const float* row, int column, bool real) {
+        values[i] = real ? *reinterpret_cast<const float4*>(row + column) : make_float4(0, 0, 0, 0);
+      });
+    }
+
+    TOPKNOT_DEVICE void put(Bf16* stage) const {
+#pragma unroll
+      for (int i = 0; i < pieces.PIECES; i++) {
+        const float4 four = values[i];
+        Bf16* to = stage + place<Operand::alongColumns>(pieces.rowOf(i), pieces.columnOf());
+        *reinterpret_cast<uint2*>(to) =
+            make_uint2(toBf16Pair(four.x, four.y), toBf16Pair(four.z, four.w));
+      }
+    }
+  };
+
+  /** As FfmaTile::multiply. */
+  template <class A, class B>
+  TOPKNOT_DEVICE static void multiply(float* shared, const A& a, const B& b, int firstM, int firstN,
+                                      int depth, Sums& sums) {
+    static_assert(A::columns % 8 == 0 && B::columns % 8 == 0, "pieces of 16 bytes");
+    if (depth <= 0) {
+      return;
+    }
+    Bf16* const stages =
+        reinterpret_cast<Bf16*>(shared) + (-placeOfShared(shared) & (ALIGNMENT - 1)) / 2;
+    Carrier<A, typename A::Element> carrierA(a, firstM);
+    Carrier<B, typename B::Element> carrierB(b, firstN);
+    carrierB.fetch(0);
+    carrierA.copy(stages, 0);
+    carrierB.copy(stages + OPERAND, 0);
+    asyncCommit();
+    carrierB.put(stages + OPERAND);
+    if (K < depth) {
+      carrierB.fetch(K);
+      carrierA.copy(stageOf(stages, 1), K);
+      carrierB.copy(stageOf(stages, 1) + OPERAND, K);
+    }
+    asyncCommit();
+#pragma unroll 1
+    for (int i = 0; i * K < depth; i++) {
+      asyncWait<1>();
+      shareStage();
+      startStage<A::alongColumns, B::alongColumns>(stageOf(stages, i), sums);
+      if ((i + 1) * K < depth) {
+        carrierB.put(stageOf(stages, i + 1) + OPERAND);
+      }
+      if ((i + 2) * K < depth) {
+        carrierB.fetch((i + 2) * K);
+        carrierA.copy(stageOf(stages, i + 2), (i + 2) * K);
+        carrierB.copy(stageOf(stages, i + 2) + OPERAND, (i + 2) * K);
+      }
+      asyncCommit();
+      endStages<1>();
+    }
+    endStages<0>();
+    __syncthreads();
+  }
+
+  TOPKNOT_DEVICE static Bf16* stageOf(Bf16* stages, int i) {
+    return stages + i % STAGES * 2 * OPERAND;
+  }
+
+#ifdef TOPKNOT_WGMMA
+
+  /** What this thread brought to shared memory is there for all, as that of all is for this thread. */
+  TOPKNOT_DEVICE static void shareStage() {
+    fenceShared();
+    __syncthreads();
+  }
+
+  /** Of 16 columns of k, from `k` on; `first` is of m or n. */
+  template <bool ALONG_COLUMNS>
+  TOPKNOT_DEVICE static unsigned long long descriptor(const Bf16* operand, int first, int k) {
+    return ALONG_COLUMNS
+               ? matrixDescriptor(operand + first * K + k, 16, 8 * K * 2, SWIZZLE_64)
+               : matrixDescriptor(operand + first * K + k * 64, 64 * K * 2, 8 * 128, SWIZZLE_128);
+  }
+
+  template <bool A_COLUMNS, bool B_COLUMNS>
+  TOPKNOT_DEVICE static void startStage(const Bf16* stage, Sums& sums) {
+    const int m = static_cast<int>(threadIdx.x) / 128 * 64;
+    warpgroupFence();
+#pragma unroll
+    for (int k = 0; k < K; k += 16) {
+      startProduct<A_COLUMNS, B_COLUMNS>(sums.at, descriptor<A_COLUMNS>(stage, m, k),
+                                         descriptor<B_COLUMNS>(stage + OPERAND, 0, k));
+    }
+    commitProducts();
+  }
+
+  /** Waits for all stages that were started but the latest N. */
+  template <int N>
+  TOPKNOT_DEVICE static void endStages() {
+    waitForProducts<N>();
+  }
+
+#else
+
+  TOPKNOT_DEVICE static void shareStage() { __syncthreads(); }
+
+  template <bool A_COLUMNS, bool B_COLUMNS>
+  TOPKNOT_DEVICE static void startStage(const Bf16* a, Sums& sums) {
+    const Bf16* const b = a + OPERAND;
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int m = static_cast<int>(threadIdx.x) / 32 * 16;
+    const int within = lane % 8;  // of the 8x8 matrix whose row this lane points to
+    const int first = lane / 8 % 2 * 8;
+    const int second = lane / 16 * 8;
+#pragma unroll
+    for (int k = 0; k < K; k += 16) {
+      unsigned left[4];
+      if (A_COLUMNS) {
+        loadMatrix4(left, a + place<true>(m + first + within, k + second));
+      } else {
+        loadMatrix4Transposed(left, a + place<false>(k + second + within, m + first));
+      }
+#pragma unroll
+      for (int n = 0; n < N; n += 16) {
+        unsigned right[4];
+        if (B_COLUMNS) {
+          loadMatrix4(right, b + place<true>(n + second + within, k + first));
+        } else {
+          loadMatrix4Transposed(right, b + place<false>(k + first + within, n + second));
+        }
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+          const unsigned columns[2] = {right[2 * j], right[2 * j + 1]};
+          mmaBf16(sums.at[n / 8 + j], left, columns);
+        }
+      }
+    }
+  }
+
+  template <int N>
+  TOPKNOT_DEVICE static void endStages() {}
+
+#endif
+
+  /** The row of c of a fragment's half, and the column of a fragment, of this thread. */
+  TOPKNOT_DEVICE static int rowOf(int half) {
+    const int thread = static_cast<int>(threadIdx.x);
+    return thread / 32 * 16 + half * 8 + thread % 32 / 4;
+  }
+
+  TOPKNOT_DEVICE static int columnOf(int fragment) {
+    return fragment * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
+  }
+
+  /** As FfmaTile::each. */
+  template <class Epilogue>
+  TOPKNOT_DEVICE static void each(Sums& sums, Epilogue& epilogue) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+#pragma unroll
+      for (int j = 0; j < FRAGMENTS; j++) {
+        const float two[2] = {sums.at[j][2 * half], sums.at[j][2 * half + 1]};
+        epilogue(rowOf(half), columnOf(j), two);
+      }
+    }
+  }
+
+  /** As FfmaTile::eachWithTotals: a row's columns are with four lanes. */
+  template <class Epilogue>
+  TOPKNOT_DEVICE static void eachWithTotals(Sums& sums, Epilogue& epilogue) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      float total = 0;
+#pragma unroll
+      for (int j = 0; j < FRAGMENTS; j++) {
+        const float two[2] = {sums.at[j][2 * half], sums.at[j][2 * half + 1]};
+        total += epilogue(rowOf(half), columnOf(j), two);
+      }
+      total += __shfl_xor_sync(0xFFFFFFFFu, total, 1);
+      total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
+      if (threadIdx.x % 4 == 0) {
+        epilogue.total(rowOf(half), total);
+      }
+    }
+  }
+};
