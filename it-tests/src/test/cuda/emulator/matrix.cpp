@@ -154,9 +154,9 @@ void startProduct(float* d, int columns, unsigned long long a, bool aColumns, un
       product.d[i] = other.d[0];
     }
     if (block->eager()) {
-      execute(product);
-    } else {
       group.openProducts.push_back(product);
+    } else {
+      execute(product);
     }
   });
 }

@@ -148,6 +148,13 @@ TOPKNOT_DEVICE float fromBf16(Bf16 value) {
   return floatOf(static_cast<int>(static_cast<unsigned>(value) << 16));
 }
 
+/** The values of a pair. */
+TOPKNOT_DEVICE float lowerBf16(unsigned pair) { return floatOf(static_cast<int>(pair << 16)); }
+
+TOPKNOT_DEVICE float upperBf16(unsigned pair) {
+  return floatOf(static_cast<int>(pair & 0xFFFF0000u));
+}
+
 // ---- Asynchronous copies from global to shared memory (cp.async) -------------------------------
 // A copy has landed for the thread that issued it after commit and wait; for the other threads of
 // the block after a barrier as well.

@@ -9,7 +9,7 @@
 // writes each slot's output contiguously, because scattered stores cost a fifth, and combine adds up.
 //
 // Backward never needs an expert's output: dA' = dy W2, before the gate, gives the gate's gradient
-// <dA', A> (= <dy, E(x)>) and the hidden layer's, gate dA' f'. A block has 64 columns of A, so it
+// <dA', A> (= <dy, E(x)>) and the hidden layer's, gate dA' f'. A block has some columns of A, so it
 // writes a part of each slot's <dA', A>, and a small kernel adds the parts in their order. The same
 // epilogue leaves gate A, so that dW2 = dy^T (gate A) loads plain rows. Gradients of experts without
 // rows become zero, or stay if added to.

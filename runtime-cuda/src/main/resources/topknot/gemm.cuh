@@ -12,12 +12,12 @@
 // from several weights, shifted by a time step. Nothing is copied together before a product.
 //
 // Why it is built so. A Tile is a policy: how large a block's part of c is, how operands come to
-// shared memory, who holds which sums. A product only calls its multiply and each, so that a
-// kernel's text is the same for every policy, which the operation's struct names: S::Tile is Fp32Tile
-// or, on tensor cores, Bf16Tile of bf16_tile.cuh and WideTile of wide_tile.cuh. FfmaTile below keeps a REG_M x REG_N part of c in
-// registers a thread and prefetches the next K columns into registers while it multiplies: 2 M N K
-// FLOPs for 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N) bytes of shared memory
-// a multiply-add. Sums run over k in ascending order, whatever the grid.
+// shared memory, who holds which sums. A product only calls its multiply and each, so that a kernel's
+// text is the same for every policy, which the operation's struct names: S::Tile is Fp32Tile or, on
+// tensor cores, Bf16Tile of bf16_tile.cuh or WideTile of wide_tile.cuh. FfmaTile below keeps a REG_M
+// x REG_N part of c in registers a thread and prefetches the next K columns into registers while it
+// multiplies: 2 M N K FLOPs for 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N)
+// bytes of shared memory a multiply-add. Sums run over k in ascending order, whatever the grid.
 #pragma once
 
 #include "topknot/bf16_tile.cuh"

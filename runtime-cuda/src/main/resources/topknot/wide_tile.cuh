@@ -1,7 +1,7 @@
-// The tile policy of large products with bf16 operands and fp32 sums: on sm_90a wgmma, elsewhere
+// The tile policies of large products on tensor cores, with fp32 sums: on sm_90a wgmma, elsewhere
 // mma.sync, with the same launch, the same places in shared memory and the same sums a thread.
 //
-// What bounds a product are the bytes that its operands take to a multiprocessor. So a block has
+// WideTile is that of bf16 operands. What bounds a product are the bytes that its operands take to a multiprocessor. So a block has
 // 128 x 128 of c, 64 x 128 a warpgroup, and a is stored in bf16: who makes activations and their
 // gradients rounds them (Stored). Where b is one of these too, as for the gradients of weights, both
 // go to shared memory by cp.async; weights stay fp32, are loaded into registers and rounded on their
@@ -9,37 +9,47 @@
 // that has landed or is about to, one under way. Two blocks a multiprocessor hide each other's
 // barriers and epilogues. Widths are multiples of 8, so that no piece of 16 bytes crosses a row's end.
 //
-// FLOPs: 2 M N K a stage; bytes: (2 M + 4 N) K of global memory, 2 N K less where b is bf16; 2 (M + N)
-// K of shared memory written, 2 (M + 2 N) K read by wgmma.
+// SplitTile multiplies fp32 operands, each as the sum of two bf16, x = high + low: high high + high low
+// + low high leaves out what is below 2^-17 of a product. Three stages of twice as much, a block a
+// multiprocessor.
+//
+// FLOPs: 2 M N K a stage, of SplitTile three times; bytes: (2 M + 4 N) K of global memory, 2 N K less
+// where b is bf16, and 4 (M + N) K of SplitTile; 2 (M + N) K of shared memory written, 2 (M + 2 N) K
+// read by wgmma.
 #pragma once
 
 #include "topknot/operand.cuh"
 
-struct WideTile {
+/** Operands are the sum of PARTS bf16. */
+template <class STORED, int PARTS, int STAGES>
+struct TensorTile {
   static constexpr int M = 128, N = 128, K = 32;
   static constexpr int CHUNK = 2;
   static constexpr int THREADS = 256;
 
-  /** Of a multiprocessor; to mma.sync the 128 registers a thread that two leave are too few. */
+  /** Of a multiprocessor; two leave 128 registers a thread, too few for mma.sync and for two parts. */
 #if defined(TOPKNOT_WGMMA) || defined(TOPKNOT_HOST)
-  static constexpr int BLOCKS = 2;
+  static constexpr int BLOCKS = PARTS == 1 ? 2 : 1;
 #else
   static constexpr int BLOCKS = 1;
 #endif
 
   /** What activations and their gradients are kept as. */
-  using Stored = Bf16;
+  using Stored = STORED;
 
   /** Fragments of 16 x 8 that a warp has, side by side. */
   static constexpr int FRAGMENTS = N / 8;
 
-  /** One operand of one stage, in values; stages. */
-  static constexpr int OPERAND = 128 * K, STAGES = 4;
+  /** A part of an operand of one stage, and a stage, in values: the parts of a, then those of b. */
+  static constexpr int PART = 128 * K, STAGE = 2 * PARTS * PART;
+
+  /** Where b begins in a stage. */
+  static constexpr int B = PARTS * PART;
 
   /** Swizzles repeat every so many bytes. */
   static constexpr int ALIGNMENT = 1024;
 
-  static constexpr int SHARED_BYTES = STAGES * 2 * OPERAND * 2 + ALIGNMENT;
+  static constexpr int SHARED_BYTES = STAGES * STAGE * 2 + ALIGNMENT;
 
   /** A thread's part of c: a row of fragments a warp. */
   struct Sums {
@@ -94,56 +104,66 @@ struct WideTile {
 
     TOPKNOT_DEVICE void fetch(int k) {
       pieces.each(k, [&](int i, const float* row, int column, bool real) {
-        values[i] = real ? *reinterpret_cast<const float4*>(row + column) : make_float4(0, 0, 0, 0);
+        values[i] = real ? loadFour<Operand::columns>(row, column) : make_float4(0, 0, 0, 0);
       });
     }
 
     TOPKNOT_DEVICE void put(Bf16* stage) const {
 #pragma unroll
       for (int i = 0; i < pieces.PIECES; i++) {
-        const float4 four = values[i];
+        float4 four = values[i];
         Bf16* to = stage + place<Operand::alongColumns>(pieces.rowOf(i), pieces.columnOf());
-        *reinterpret_cast<uint2*>(to) =
-            make_uint2(toBf16Pair(four.x, four.y), toBf16Pair(four.z, four.w));
+#pragma unroll
+        for (int part = 0; part < PARTS; part++) {
+          const uint2 pairs = make_uint2(toBf16Pair(four.x, four.y), toBf16Pair(four.z, four.w));
+          *reinterpret_cast<uint2*>(to + part * PART) = pairs;
+          four = make_float4(four.x - lowerBf16(pairs.x), four.y - upperBf16(pairs.x),
+                             four.z - lowerBf16(pairs.y), four.w - upperBf16(pairs.y));
+        }
       }
     }
   };
 
   /** As FfmaTile::multiply. */
-  template <class A, class B>
-  TOPKNOT_DEVICE static void multiply(float* shared, const A& a, const B& b, int firstM, int firstN,
-                                      int depth, Sums& sums) {
-    static_assert(A::columns % 8 == 0 && B::columns % 8 == 0, "pieces of 16 bytes");
+  template <class Left, class Right>
+  TOPKNOT_DEVICE static void multiply(float* shared, const Left& a, const Right& b, int firstM,
+                                      int firstN, int depth, Sums& sums) {
+    static_assert(PARTS == 2 || (Left::columns % 8 == 0 && Right::columns % 8 == 0), "16 bytes");
     if (depth <= 0) {
       return;
     }
     Bf16* const stages =
         reinterpret_cast<Bf16*>(shared) + (-placeOfShared(shared) & (ALIGNMENT - 1)) / 2;
-    Carrier<A, typename A::Element> carrierA(a, firstM);
-    Carrier<B, typename B::Element> carrierB(b, firstN);
+    Carrier<Left, typename Left::Element> carrierA(a, firstM);
+    Carrier<Right, typename Right::Element> carrierB(b, firstN);
+    carrierA.fetch(0);
     carrierB.fetch(0);
     carrierA.copy(stages, 0);
-    carrierB.copy(stages + OPERAND, 0);
+    carrierB.copy(stages + B, 0);
     asyncCommit();
-    carrierB.put(stages + OPERAND);
+    carrierA.put(stages);
+    carrierB.put(stages + B);
     if (K < depth) {
+      carrierA.fetch(K);
       carrierB.fetch(K);
       carrierA.copy(stageOf(stages, 1), K);
-      carrierB.copy(stageOf(stages, 1) + OPERAND, K);
+      carrierB.copy(stageOf(stages, 1) + B, K);
     }
     asyncCommit();
 #pragma unroll 1
     for (int i = 0; i * K < depth; i++) {
       asyncWait<1>();
       shareStage();
-      startStage<A::alongColumns, B::alongColumns>(stageOf(stages, i), sums);
+      startStage<Left::alongColumns, Right::alongColumns>(stageOf(stages, i), sums);
       if ((i + 1) * K < depth) {
-        carrierB.put(stageOf(stages, i + 1) + OPERAND);
+        carrierA.put(stageOf(stages, i + 1));
+        carrierB.put(stageOf(stages, i + 1) + B);
       }
       if ((i + 2) * K < depth) {
+        carrierA.fetch((i + 2) * K);
         carrierB.fetch((i + 2) * K);
         carrierA.copy(stageOf(stages, i + 2), (i + 2) * K);
-        carrierB.copy(stageOf(stages, i + 2) + OPERAND, (i + 2) * K);
+        carrierB.copy(stageOf(stages, i + 2) + B, (i + 2) * K);
       }
       asyncCommit();
       endStages<1>();
@@ -153,7 +173,7 @@ struct WideTile {
   }
 
   TOPKNOT_DEVICE static Bf16* stageOf(Bf16* stages, int i) {
-    return stages + i % STAGES * 2 * OPERAND;
+    return stages + i % STAGES * STAGE;
   }
 
 #ifdef TOPKNOT_WGMMA
@@ -178,8 +198,12 @@ struct WideTile {
     warpgroupFence();
 #pragma unroll
     for (int k = 0; k < K; k += 16) {
-      startProduct<A_COLUMNS, B_COLUMNS>(sums.at, descriptor<A_COLUMNS>(stage, m, k),
-                                         descriptor<B_COLUMNS>(stage + OPERAND, 0, k));
+#pragma unroll
+      for (int parts = 0; parts < 2 * PARTS - 1; parts++) {
+        startProduct<A_COLUMNS, B_COLUMNS>(
+            sums.at, descriptor<A_COLUMNS>(stage + parts / 2 * PART, m, k),
+            descriptor<B_COLUMNS>(stage + B + parts % 2 * PART, 0, k));
+      }
     }
     commitProducts();
   }
@@ -195,8 +219,16 @@ struct WideTile {
   TOPKNOT_DEVICE static void shareStage() { __syncthreads(); }
 
   template <bool A_COLUMNS, bool B_COLUMNS>
-  TOPKNOT_DEVICE static void startStage(const Bf16* a, Sums& sums) {
-    const Bf16* const b = a + OPERAND;
+  TOPKNOT_DEVICE static void startStage(const Bf16* stage, Sums& sums) {
+#pragma unroll
+    for (int parts = 0; parts < 2 * PARTS - 1; parts++) {
+      multiplyParts<A_COLUMNS, B_COLUMNS>(stage + parts / 2 * PART, stage + B + parts % 2 * PART,
+                                          sums);
+    }
+  }
+
+  template <bool A_COLUMNS, bool B_COLUMNS>
+  TOPKNOT_DEVICE static void multiplyParts(const Bf16* a, const Bf16* b, Sums& sums) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int m = static_cast<int>(threadIdx.x) / 32 * 16;
     const int within = lane % 8;  // of the 8x8 matrix whose row this lane points to
@@ -274,3 +306,9 @@ struct WideTile {
     }
   }
 };
+
+/** Products with bf16 operands. */
+using WideTile = TensorTile<Bf16, 1, 4>;
+
+/** Products of fp32 operands on tensor cores, to about 2^-17. */
+using SplitTile = TensorTile<float, 2, 3>;

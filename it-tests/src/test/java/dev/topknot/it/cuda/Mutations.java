@@ -63,7 +63,9 @@ class Mutations {
           Map.entry("perceptron.cuh", List.of("ExpertsKernelsTest")),
           Map.entry("rows.cuh", List.of("ModelKernelsTest#adam", "GateKernelsTest")),
           Map.entry("selection.cuh", List.of("GateKernelsTest")),
-          Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")));
+          Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")),
+          Map.entry(
+              "wide_tile.cuh", List.of("DenseKernelsTest#feedForward", "ExpertsKernelsTest")));
 
   /** Other damage than a missing barrier. */
   private static final List<Mutation> OTHERS =
@@ -81,6 +83,8 @@ class Mutations {
           other("perceptron.cuh", "Tile::M + middle;", "Tile::M + middle + 1;"),
           other("perceptron.cuh", "(first - from) % Tile::M == 0", "first == from"),
           other("perceptron.cuh", "offsets[low + 1] - first", "offsets[low + 1] - first + 1"),
+          other("wide_tile.cuh", "asyncWait<1>", "asyncWait<2>"),
+          other("wide_tile.cuh", "endStages<1>", "endStages<2>"),
           other("softmax_loss.cuh", "i < SOFTMAX_THREADS / 32", "i <= SOFTMAX_THREADS / 32"));
 
   /** One change of one line of a header. */

@@ -53,52 +53,61 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
           activation() == ActivationFunction.GELU || tile.keepsRounded() ? activated : operand(6);
       return Kernel.all(
           products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
-          grouped.rows(
-              "forward_hidden",
-              hidden,
-              width,
-              x,
-              operand(1),
-              operand(2),
-              operand(3),
-              operand(6),
-              a),
-          grouped.rows(
-              "forward_output", width, hidden, a, operand(1), operand(2), operand(4), operand(7)));
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  hidden,
+                  width,
+                  x,
+                  operand(1),
+                  operand(2),
+                  operand(3),
+                  operand(6),
+                  a),
+              grouped.rows(
+                  "forward_output",
+                  width,
+                  hidden,
+                  a,
+                  operand(1),
+                  operand(2),
+                  operand(4),
+                  operand(7))));
     }
     Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
     return Kernel.all(
         products.rounding(
             "backward_round", tokens, width, List.of(operand(0), operand(1)), List.of(x, dy)),
-        grouped.gatedRows(
-            "backward_hidden",
-            hidden,
-            width,
-            operand(2),
-            operand(3),
-            operand(4),
-            operand(5),
-            dy,
-            operand(7),
-            operand(8),
-            operand(12),
-            activated,
-            parts),
-        Products.each("backward_gates", slots, operand(4), parts, operand(9)),
-        grouped.rows(
-            "backward_input",
-            width,
-            hidden,
-            operand(2),
-            operand(3),
-            operand(12),
-            operand(6),
-            operand(13)),
-        grouped.weight(
-            "backward_w1", hidden, width, operand(2), operand(3), operand(12), x, operand(14)),
-        grouped.weight(
-            "backward_w2", width, hidden, operand(2), operand(3), dy, activated, operand(15)));
+        List.of(
+            grouped.gatedRows(
+                "backward_hidden",
+                hidden,
+                width,
+                operand(2),
+                operand(3),
+                operand(4),
+                operand(5),
+                dy,
+                operand(7),
+                operand(8),
+                operand(12),
+                activated,
+                parts),
+            Products.each("backward_gates", slots, operand(4), parts, operand(9)),
+            grouped.rows(
+                "backward_input",
+                width,
+                hidden,
+                operand(2),
+                operand(3),
+                operand(12),
+                operand(6),
+                operand(13)),
+            grouped.weight(
+                "backward_w1", hidden, width, operand(2), operand(3), operand(12), x, operand(14)),
+            grouped.weight(
+                "backward_w2", width, hidden, operand(2), operand(3), dy, activated, operand(15))));
   }
 
   Call forward(

@@ -38,28 +38,31 @@ record FeedForwardOp(
     if (method.equals("forward")) {
       return Kernel.all(
           products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
-          products.dense(
-              "forward_hidden", tokens, hidden, width, x, operand(1), operand(3), activated),
-          products.dense(
-              "forward_output", tokens, width, hidden, activated, operand(2), operand(4)));
+          List.of(
+              products.dense(
+                  "forward_hidden", tokens, hidden, width, x, operand(1), operand(3), activated),
+              products.dense(
+                  "forward_output", tokens, width, hidden, activated, operand(2), operand(4))));
     }
     Argument dy = products.read("dy", operand(4), tokens, width);
     return Kernel.all(
         products.rounding(
             "backward_round", tokens, width, List.of(operand(0), operand(4)), List.of(x, dy)),
-        products.dense(
-            "backward_hidden",
-            tokens,
-            hidden,
-            width,
-            dy,
-            operand(2),
-            operand(3),
-            operand(5),
-            activated),
-        products.dense("backward_input", tokens, width, hidden, operand(5), operand(1), operand(6)),
-        products.weight("backward_w1", tokens, hidden, width, operand(5), x, operand(7)),
-        products.weight("backward_w2", tokens, width, hidden, dy, activated, operand(8)));
+        List.of(
+            products.dense(
+                "backward_hidden",
+                tokens,
+                hidden,
+                width,
+                dy,
+                operand(2),
+                operand(3),
+                operand(5),
+                activated),
+            products.dense(
+                "backward_input", tokens, width, hidden, operand(5), operand(1), operand(6)),
+            products.weight("backward_w1", tokens, hidden, width, operand(5), x, operand(7)),
+            products.weight("backward_w2", tokens, width, hidden, dy, activated, operand(8))));
   }
 
   Call forward(Buffer x, Buffer w1, Buffer w2, Buffer hidden, Buffer y) {

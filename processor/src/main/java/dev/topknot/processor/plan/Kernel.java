@@ -66,9 +66,9 @@ public record Kernel(
         Optional.empty());
   }
 
-  /** Launches that others come before. */
-  static List<Kernel> all(List<Kernel> first, Kernel... then) {
-    return Stream.concat(first.stream(), Stream.of(then)).toList();
+  /** Launches, then others. */
+  static List<Kernel> all(List<Kernel> first, List<Kernel> then) {
+    return Stream.concat(first.stream(), then.stream()).toList();
   }
 
   /** What no device could launch, in words; absent where every device from sm_80 on can. */

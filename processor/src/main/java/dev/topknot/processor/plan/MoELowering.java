@@ -102,14 +102,15 @@ final class MoELowering {
     Buffer clean = b.work("clean", tokens, n);
     Buffer dClean = training() ? b.work("dClean", tokens, n) : null;
     Buffer gateWeights = gateParameter("gateWeights", "gate.weight", n, b);
+    Tile gateTile = tile.forGate(tokens, moe.experts());
     if (moe.gating() != Gating.NOISY_TOP_K) {
-      TopKGateOp op = new TopKGateOp(name, tokens, width, moe);
+      TopKGateOp op = new TopKGateOp(name, tokens, width, moe, gateTile);
       balance(op, out, b);
       b.forward(op.forward(training() ? "forward" : "infer", ends.x(), gateWeights, clean, out));
       return () ->
           b.backward(op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx()));
     }
-    NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
+    NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number, gateTile);
     balance(op, out, b);
     if (!training()) { // which has laid out the noise's weights before
       b.forward(op.infer(ends.x(), gateWeights, clean, out));

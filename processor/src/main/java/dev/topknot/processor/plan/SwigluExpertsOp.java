@@ -51,67 +51,76 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
     if (method.equals("forward")) {
       return Kernel.all(
           products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
-          grouped.rows(
-              "forward_hidden",
-              2L * hidden,
-              width,
-              x,
-              operand(1),
-              operand(2),
-              operand(3),
-              operand(5),
-              operand(7),
-              operand(8),
-              operand(9)),
-          grouped.rows(
-              "forward_output",
-              width,
-              hidden,
-              operand(9),
-              operand(1),
-              operand(2),
-              operand(4),
-              operand(10)));
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  2L * hidden,
+                  width,
+                  x,
+                  operand(1),
+                  operand(2),
+                  operand(3),
+                  operand(5),
+                  operand(7),
+                  operand(8),
+                  operand(9)),
+              grouped.rows(
+                  "forward_output",
+                  width,
+                  hidden,
+                  operand(9),
+                  operand(1),
+                  operand(2),
+                  operand(4),
+                  operand(10))));
     }
     Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
     return Kernel.all(
         products.rounding(
             "backward_round", tokens, width, List.of(operand(0), operand(1)), List.of(x, dy)),
-        grouped.gatedRows(
-            "backward_hidden",
-            hidden,
-            width,
-            operand(2),
-            operand(3),
-            operand(4),
-            operand(5),
-            dy,
-            operand(7),
-            operand(9),
-            operand(10),
-            operand(15),
-            operand(16),
-            operand(14),
-            parts),
-        Products.each("backward_gates", slots, operand(4), parts, operand(11)),
-        grouped.rows(
-            "backward_input",
-            width,
-            2L * hidden,
-            operand(2),
-            operand(3),
-            operand(15),
-            operand(16),
-            operand(6),
-            operand(8),
-            operand(17)),
-        grouped.weight(
-            "backward_w1", hidden, width, operand(2), operand(3), operand(15), x, operand(18)),
-        grouped.weight(
-            "backward_w1", hidden, width, operand(2), operand(3), operand(16), x, operand(20)),
-        grouped.weight(
-            "backward_w2", width, hidden, operand(2), operand(3), dy, operand(14), operand(19)));
+        List.of(
+            grouped.gatedRows(
+                "backward_hidden",
+                hidden,
+                width,
+                operand(2),
+                operand(3),
+                operand(4),
+                operand(5),
+                dy,
+                operand(7),
+                operand(9),
+                operand(10),
+                operand(15),
+                operand(16),
+                operand(14),
+                parts),
+            Products.each("backward_gates", slots, operand(4), parts, operand(11)),
+            grouped.rows(
+                "backward_input",
+                width,
+                2L * hidden,
+                operand(2),
+                operand(3),
+                operand(15),
+                operand(16),
+                operand(6),
+                operand(8),
+                operand(17)),
+            grouped.weight(
+                "backward_w1", hidden, width, operand(2), operand(3), operand(15), x, operand(18)),
+            grouped.weight(
+                "backward_w1", hidden, width, operand(2), operand(3), operand(16), x, operand(20)),
+            grouped.weight(
+                "backward_w2",
+                width,
+                hidden,
+                operand(2),
+                operand(3),
+                dy,
+                operand(14),
+                operand(19))));
   }
 
   Call forward(

@@ -19,6 +19,12 @@ public enum Tile {
    */
   WIDE("WideTile", Precision.BF16, 128, 128, 256, 4 * 2 * 128 * 32 * Short.BYTES + 1024),
 
+  /**
+   * 128 × 128 on tensor cores, each operand in fp32 as the sum of two bf16, three stages of both;
+   * for gates.
+   */
+  SPLIT("SplitTile", Precision.FP32, 128, 128, 256, 3 * 4 * 128 * 32 * Short.BYTES + 1024),
+
   /** 32 × 32 in fp32: the steps of a recurrent layer, two stages, [32, 32 + 4] each. */
   STEP("StepTile", Precision.FP32, 32, 32, 128, 2 * 32 * 2 * (32 + 4) * Float.BYTES);
 
@@ -55,6 +61,11 @@ public enum Tile {
   Tile forExperts(long rows, int width, int hidden) {
     boolean fits = rows >= WIDE.rows / 2 && width % 8 == 0 && hidden % 8 == 0;
     return this == BF16 && fits ? WIDE : this;
+  }
+
+  /** The tile of a gate in such a layer: fp32, which tensor cores only approach. */
+  Tile forGate(long tokens, int experts) {
+    return this == BF16 && tokens >= SPLIT.rows && experts >= SPLIT.columns ? SPLIT : FP32;
   }
 
   /** Its name in the CUDA sources. */
