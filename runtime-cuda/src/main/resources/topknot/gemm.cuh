@@ -278,16 +278,35 @@ struct StoreEpilogue {
   bool add;
 
   template <int N>
+  struct Read {
+    float before[N] = {};
+  };
+
+  template <int N>
+  TOPKNOT_DEVICE void read(int row, int column, Read<N>& chunk) const {
+    if (add && firstRow + row < rows) {
+      loadChunk<COLUMNS>(to, firstRow + row, firstColumn + column, chunk.before);
+    }
+  }
+
+  template <int N>
   TOPKNOT_DEVICE void operator()(int row, int column, const float (&values)[N]) const {
+    Read<N> chunk;
+    read(row, column, chunk);
+    (*this)(row, column, values, chunk);
+  }
+
+  template <int N>
+  TOPKNOT_DEVICE void operator()(int row, int column, const float (&values)[N],
+                                 const Read<N>& chunk) const {
     if (firstRow + row >= rows) {
       return;
     }
     if (add) {
       float sum[N];
-      loadChunk<COLUMNS>(to, firstRow + row, firstColumn + column, sum);
 #pragma unroll
       for (int i = 0; i < N; i++) {
-        sum[i] += values[i];
+        sum[i] = chunk.before[i] + values[i];
       }
       storeChunk<COLUMNS>(to, firstRow + row, firstColumn + column, sum);
     } else {

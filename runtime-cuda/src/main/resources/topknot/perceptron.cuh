@@ -279,13 +279,33 @@ struct HiddenGradient {
   int firstRow, rows, firstColumn;
 
   template <int N>
+  struct Read {
+    float hidden[N] = {};
+  };
+
+  template <int N>
+  TOPKNOT_DEVICE void read(int row, int column, Read<N>& chunk) const {
+    if (row < rows) {
+      loadChunk<S::HIDDEN>(hidden, firstRow + row, firstColumn + column, chunk.hidden);
+    }
+  }
+
+  template <int N>
   TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N]) const {
+    Read<N> chunk;
+    read(row, column, chunk);
+    return (*this)(row, column, values, chunk);
+  }
+
+  template <int N>
+  TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N],
+                                  const Read<N>& chunk) const {
     if (row >= rows) {
       return 0;
     }
     const float gate = gates == nullptr ? 1.0f : gates[row];
-    float kept[N], d[N], a[N];
-    loadChunk<S::HIDDEN>(hidden, firstRow + row, firstColumn + column, kept);
+    const float(&kept)[N] = chunk.hidden;
+    float d[N], a[N];
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < N; i++) {

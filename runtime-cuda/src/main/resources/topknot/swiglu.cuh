@@ -70,24 +70,43 @@ struct SwigluGradient {
   int firstRow, rows, firstColumn;
 
   template <int N>
+  struct Read {
+    float u[N] = {}, v[N] = {};
+  };
+
+  template <int N>
+  TOPKNOT_DEVICE void read(int row, int column, Read<N>& chunk) const {
+    if (row < rows) {
+      loadChunk<S::HIDDEN>(u, firstRow + row, firstColumn + column, chunk.u);
+      loadChunk<S::HIDDEN>(v, firstRow + row, firstColumn + column, chunk.v);
+    }
+  }
+
+  template <int N>
   TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N]) const {
+    Read<N> chunk;
+    read(row, column, chunk);
+    return (*this)(row, column, values, chunk);
+  }
+
+  template <int N>
+  TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N],
+                                  const Read<N>& chunk) const {
     if (row >= rows) {
       return 0;
     }
     const float gate = gates == nullptr ? 1.0f : gates[row];
     float us[N], vs[N], as[N];
-    loadChunk<S::HIDDEN>(u, firstRow + row, firstColumn + column, us);
-    loadChunk<S::HIDDEN>(v, firstRow + row, firstColumn + column, vs);
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < N; i++) {
-      const float s = sigmoid(us[i]);
-      const float silu = us[i] * s;
+      const float s = sigmoid(chunk.u[i]);
+      const float silu = chunk.u[i] * s;
       const float d = gate * values[i];
-      as[i] = silu * vs[i];
+      as[i] = silu * chunk.v[i];
       sum += values[i] * as[i];
       as[i] *= gate;
-      us[i] = d * vs[i] * (s + silu * (1.0f - s));
+      us[i] = d * chunk.v[i] * (s + silu * (1.0f - s));
       vs[i] = d * silu;
     }
     storeChunk<S::HIDDEN>(du, firstRow + row, firstColumn + column, us);

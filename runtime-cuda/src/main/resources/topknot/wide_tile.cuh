@@ -20,6 +20,36 @@
 
 #include "topknot/operand.cuh"
 
+template <class>
+using Void = void;
+
+/** What an epilogue reads of two values before it goes on: Read of those that have one, else nothing. */
+template <class Epilogue, class = void>
+struct Reading {
+  struct Chunk {};
+
+  TOPKNOT_DEVICE static void read(const Epilogue&, int, int, Chunk&) {}
+
+  TOPKNOT_DEVICE static auto finish(const Epilogue& epilogue, int row, int column,
+                                    const float (&values)[2], const Chunk&) {
+    return epilogue(row, column, values);
+  }
+};
+
+template <class Epilogue>
+struct Reading<Epilogue, Void<typename Epilogue::template Read<2>>> {
+  using Chunk = typename Epilogue::template Read<2>;
+
+  TOPKNOT_DEVICE static void read(const Epilogue& epilogue, int row, int column, Chunk& chunk) {
+    epilogue.read(row, column, chunk);
+  }
+
+  TOPKNOT_DEVICE static auto finish(const Epilogue& epilogue, int row, int column,
+                                    const float (&values)[2], const Chunk& chunk) {
+    return epilogue(row, column, values, chunk);
+  }
+};
+
 /** Operands are the sum of PARTS bf16. */
 template <class STORED, int PARTS, int STAGES>
 struct TensorTile {
@@ -274,16 +304,36 @@ struct TensorTile {
     return fragment * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
   }
 
+  /**
+   * Calls take(what an epilogue returns) for each fragment's half; what the epilogue reads of some
+   * fragments is under way before it goes on with the first, and so before it writes.
+   */
+  template <class Epilogue, class Take>
+  TOPKNOT_DEVICE static void eachOfHalf(Sums& sums, const Epilogue& epilogue, int half, Take take) {
+    using Reads = Reading<Epilogue>;
+    constexpr int BATCH = sizeof(typename Reads::Chunk) > 8 ? 4 : 8;  // at most 16 registers
+#pragma unroll
+    for (int first = 0; first < FRAGMENTS; first += BATCH) {
+      typename Reads::Chunk chunks[BATCH];
+#pragma unroll
+      for (int i = 0; i < BATCH; i++) {
+        Reads::read(epilogue, rowOf(half), columnOf(first + i), chunks[i]);
+      }
+#pragma unroll
+      for (int i = 0; i < BATCH; i++) {
+        const int j = first + i;
+        const float two[2] = {sums.at[j][2 * half], sums.at[j][2 * half + 1]};
+        take([&] { return Reads::finish(epilogue, rowOf(half), columnOf(j), two, chunks[i]); });
+      }
+    }
+  }
+
   /** As FfmaTile::each. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void each(Sums& sums, Epilogue& epilogue) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-#pragma unroll
-      for (int j = 0; j < FRAGMENTS; j++) {
-        const float two[2] = {sums.at[j][2 * half], sums.at[j][2 * half + 1]};
-        epilogue(rowOf(half), columnOf(j), two);
-      }
+      eachOfHalf(sums, epilogue, half, [](auto finish) { finish(); });
     }
   }
 
@@ -293,11 +343,7 @@ struct TensorTile {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       float total = 0;
-#pragma unroll
-      for (int j = 0; j < FRAGMENTS; j++) {
-        const float two[2] = {sums.at[j][2 * half], sums.at[j][2 * half + 1]};
-        total += epilogue(rowOf(half), columnOf(j), two);
-      }
+      eachOfHalf(sums, epilogue, half, [&](auto finish) { total += finish(); });
       total += __shfl_xor_sync(0xFFFFFFFFu, total, 1);
       total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
       if (threadIdx.x % 4 == 0) {
