@@ -4,6 +4,7 @@ package com.example;
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.TopknotGenerated;
 import dev.topknot.runtime.Balance;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.cpu.Adam;
 import dev.topknot.runtime.cpu.Combine;
 import dev.topknot.runtime.cpu.CpuContext;
@@ -41,7 +42,7 @@ final class TopknotModelCpu extends CpuModel {
   protected long workspace(Program program) {
     return switch (program) {
       case TRAIN -> 8_663_296L;
-      case EVALUATE -> 6_810_496L;
+      case EVALUATE -> 6_815_616L;
       case GENERATE -> 10_688L;
     };
   }
@@ -869,6 +870,11 @@ final class TopknotModelCpu extends CpuModel {
     public List<Balance> balances(Run run) {
       return List.of(experts.balance(run));
     }
+
+    @Override
+    public List<Routing> routings(Run run) {
+      return List.of(experts.routing(run));
+    }
   }
 
   /**
@@ -1013,8 +1019,8 @@ final class TopknotModelCpu extends CpuModel {
    * x                        workspace  [640, 128], steps 2 to 7
    * u                        workspace  [640, 128], steps 6 to 7
    * y                        workspace  [640, 128], steps 7 to 9
-   * chosen                   workspace  [1, 2560], steps 3 to 4
-   * gates                    workspace  [640, 4], steps 3 to 6
+   * chosen                   workspace  [1, 2560], steps 3 to 13
+   * gates                    workspace  [640, 4], steps 3 to 13
    * importance               workspace  [1, 64], steps 3 to 13
    * load                     workspace  [1, 64], steps 3 to 13
    * offsets                  workspace  [1, 65], steps 4 to 13
@@ -1098,13 +1104,13 @@ final class TopknotModelCpu extends CpuModel {
       x = context.workspace().matrix(1_310_720L, 640L, 128L);
       u = context.workspace().matrix(0L, 640L, 128L);
       y = context.workspace().matrix(327_680L, 640L, 128L);
-      chosen = context.workspace().ints(40_960L, 2_560L);
-      gates = context.workspace().matrix(1_392_640L, 640L, 4L);
-      importance = context.workspace().matrix(6_810_368L, 1L, 64L);
-      load = context.workspace().matrix(6_810_432L, 1L, 64L);
-      offsets = context.workspace().ints(6_810_240L, 65L);
-      rows = context.workspace().ints(1_395_200L, 2_560L);
-      slots = context.workspace().ints(1_397_760L, 2_560L);
+      chosen = context.workspace().ints(6_809_600L, 2_560L);
+      gates = context.workspace().matrix(6_812_160L, 640L, 4L);
+      importance = context.workspace().matrix(6_815_488L, 1L, 64L);
+      load = context.workspace().matrix(6_815_552L, 1L, 64L);
+      offsets = context.workspace().ints(6_815_360L, 65L);
+      rows = context.workspace().ints(1_392_640L, 2_560L);
+      slots = context.workspace().ints(1_395_200L, 2_560L);
       out = context.workspace().matrix(983_040L, 2_560L, 128L);
       clean = context.workspace().matrix(0L, 640L, 64L);
       gateWeights = context.parameters().matrix(1_411_584L, 64L, 128L);
@@ -1145,6 +1151,10 @@ final class TopknotModelCpu extends CpuModel {
 
     Balance balance(Run run) {
       return noisyTopKGate.balance(run, "experts", importance, load, offsets);
+    }
+
+    Routing routing(Run run) {
+      return run.routing("experts", 4, chosen, gates);
     }
   }
 
@@ -1280,7 +1290,7 @@ final class TopknotModelCpu extends CpuModel {
       weight = context.parameters().matrix(5_753_856L, 10_000L, 128L);
       bias = context.parameters().matrix(7_033_856L, 1L, 10_000L);
       logits = context.workspace().matrix(0L, 640L, 10_000L);
-      losses = context.workspace().matrix(6_809_600L, 1L, 640L);
+      losses = context.workspace().matrix(6_814_720L, 1L, 640L);
     }
 
     static List<Phase> phases() {

@@ -2,6 +2,7 @@
 package com.example;
 
 import dev.topknot.dsl.TopknotGenerated;
+import dev.topknot.runtime.cuda.Chosen;
 import dev.topknot.runtime.cuda.CudaContext;
 import dev.topknot.runtime.cuda.CudaModel;
 import dev.topknot.runtime.cuda.CudaProgram;
@@ -29,7 +30,7 @@ final class TopknotModelCuda extends CudaModel {
   protected long workspace(Program program) {
     return switch (program) {
       case TRAIN -> 8_663_296L;
-      case EVALUATE -> 6_810_496L;
+      case EVALUATE -> 6_815_616L;
       case GENERATE -> 10_688L;
     };
   }
@@ -780,6 +781,11 @@ final class TopknotModelCuda extends CudaModel {
     public List<Gated> gated() {
       return List.of(new Gated("experts", 64, experts.importance, experts.load, experts.offsets));
     }
+
+    @Override
+    public List<Chosen> chosen() {
+      return List.of(new Chosen("experts", 4, experts.chosen, experts.gates));
+    }
   }
 
   /**
@@ -887,8 +893,8 @@ final class TopknotModelCuda extends CudaModel {
    * x                        workspace  [640, 128], steps 2 to 7
    * u                        workspace  [640, 128], steps 6 to 7
    * y                        workspace  [640, 128], steps 7 to 9
-   * chosen                   workspace  [1, 2560], steps 3 to 4
-   * gates                    workspace  [640, 4], steps 3 to 6
+   * chosen                   workspace  [1, 2560], steps 3 to 13
+   * gates                    workspace  [640, 4], steps 3 to 13
    * importance               workspace  [1, 64], steps 3 to 13
    * load                     workspace  [1, 64], steps 3 to 13
    * offsets                  workspace  [1, 65], steps 4 to 13
@@ -948,13 +954,13 @@ final class TopknotModelCuda extends CudaModel {
       x = context.workspace().at(1_310_720L);
       u = context.workspace().at(0L);
       y = context.workspace().at(327_680L);
-      chosen = context.workspace().at(40_960L);
-      gates = context.workspace().at(1_392_640L);
-      importance = context.workspace().at(6_810_368L);
-      load = context.workspace().at(6_810_432L);
-      offsets = context.workspace().at(6_810_240L);
-      rows = context.workspace().at(1_395_200L);
-      slots = context.workspace().at(1_397_760L);
+      chosen = context.workspace().at(6_809_600L);
+      gates = context.workspace().at(6_812_160L);
+      importance = context.workspace().at(6_815_488L);
+      load = context.workspace().at(6_815_552L);
+      offsets = context.workspace().at(6_815_360L);
+      rows = context.workspace().at(1_392_640L);
+      slots = context.workspace().at(1_395_200L);
       out = context.workspace().at(983_040L);
       clean = context.workspace().at(0L);
       gateWeights = context.parameters().at(1_411_584L);
@@ -1099,7 +1105,7 @@ final class TopknotModelCuda extends CudaModel {
       weight = context.parameters().at(5_753_856L);
       bias = context.parameters().at(7_033_856L);
       logits = context.workspace().at(0L);
-      losses = context.workspace().at(6_809_600L);
+      losses = context.workspace().at(6_814_720L);
     }
 
     void forward(Launches launches) {

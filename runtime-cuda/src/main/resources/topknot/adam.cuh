@@ -23,6 +23,11 @@ constexpr double ADAM_LARGEST_NORM = 1e19;
 template <class S>
 constexpr long long ADAM_CHUNKS = (S::SIZE + ADAM_CHUNK - 1) / ADAM_CHUNK;
 
+/** Whether a slice is frozen. */
+TOPKNOT_DEVICE bool isFrozenSlice(const long long* starts, long long count, long long slice) {
+  return reinterpret_cast<const int*>(starts + count + 1)[slice] != 0;
+}
+
 /** Whether element `at` lies in a frozen slice. */
 TOPKNOT_DEVICE bool isFrozen(const long long* starts, long long count, long long at) {
   long long low = 0, high = count;  // starts[low] <= at < starts[high]
@@ -34,7 +39,14 @@ TOPKNOT_DEVICE bool isFrozen(const long long* starts, long long count, long long
       high = middle;
     }
   }
-  return reinterpret_cast<const int*>(starts + count + 1)[low] != 0;
+  return isFrozenSlice(starts, count, low);
+}
+
+/** What clipping leaves of a gradient, at most 1. */
+TOPKNOT_DEVICE float clipOf(const Run* run) {
+  const double shorter =
+      (run->clip < ADAM_LARGEST_NORM ? run->clip : ADAM_LARGEST_NORM) / run->norm;
+  return static_cast<float>(shorter > 1 ? 1.0 : shorter);
 }
 
 /** squares[chunk]: the sum of squares of its gradients. Grid: chunks; shared: 2048 bytes. */
@@ -59,11 +71,11 @@ TOPKNOT_DEVICE void adamSquares(const Run* run, const float* gradients, const lo
   }
 }
 
-/** run->norm, and the status where it is not finite. One block; shared: 2048 bytes. */
-template <class S>
+/** run->norm of COUNT squares, and the status if it is not finite. One block; shared: 2048 bytes. */
+template <long long COUNT>
 TOPKNOT_DEVICE void adamNorm(Run* run, const double* squares) {
   double sum = 0;
-  for (long long i = static_cast<int>(threadIdx.x); i < ADAM_CHUNKS<S>; i += ADAM_THREADS) {
+  for (long long i = static_cast<int>(threadIdx.x); i < COUNT; i += ADAM_THREADS) {
     sum += squares[i];
   }
   sum = sumOfBlock<ADAM_THREADS>(sum, sharedMemory<double>());
@@ -85,10 +97,7 @@ TOPKNOT_DEVICE void adamStep(const Run* run, float* parameters, const float* gra
   }
   const long long first = static_cast<long long>(blockIdx.x) * ADAM_CHUNK;
   const bool frozen = run->frozen != 0;
-  const double shorter =
-      (run->clip < ADAM_LARGEST_NORM ? run->clip : ADAM_LARGEST_NORM) / run->norm;
-  const float clip = static_cast<float>(shorter > 1 ? 1.0 : shorter);
-  const float scale = mulExact(clip, run->gradientScale);
+  const float scale = mulExact(clipOf(run), run->gradientScale);
   const float keepFirst = run->keepFirst, addFirst = run->addFirst;
   const float keepSecond = run->keepSecond, addSecond = run->addSecond;
   const float rate = run->rate, rootScale = run->rootScale, epsilon = run->epsilon;
@@ -122,7 +131,7 @@ TOPKNOT_DEVICE void adamStep(const Run* run, float* parameters, const float* gra
     adamSquares<S>(run, gradients, slices, count, squares);                                      \
   }                                                                                              \
   TOPKNOT_KERNEL(ADAM_THREADS) prefix##_norm_total(Run* run, const double* squares) {            \
-    adamNorm<S>(run, squares);                                                                   \
+    adamNorm<ADAM_CHUNKS<S>>(run, squares);                                                      \
   }                                                                                              \
   TOPKNOT_KERNEL(ADAM_THREADS)                                                                   \
   prefix##_update_step(const Run* run, float* parameters, const float* gradients,                \

@@ -10,13 +10,18 @@
 constexpr int COLUMN_SUMS_THREADS = 256;
 constexpr int COLUMN_SUMS_SHARED_BYTES = 256 * 4;
 
-/** to [1, COLUMNS] = the sum of the first `rows` rows of `from`, or that added to it. */
+/** The column of the calling thread, of whose block only the first warp has the sums. */
+TOPKNOT_DEVICE int summedColumn() {
+  return static_cast<int>(blockIdx.x) * 32 + static_cast<int>(threadIdx.x) % 32;
+}
+
+/** In the first warp of a block, the sums of its columns over the first `rows` rows. */
 template <int COLUMNS>
-TOPKNOT_DEVICE void sumColumns(const float* from, int rows, float* to, bool add) {
+TOPKNOT_DEVICE float sumOfColumn(const float* from, int rows) {
   float* sums = sharedMemory<float>();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int part = static_cast<int>(threadIdx.x) / 32;
-  const int column = static_cast<int>(blockIdx.x) * 32 + lane;
+  const int column = summedColumn();
   float total = 0;
   if (column < COLUMNS) {
     for (int first = part; first < rows; first += 64 * 8) {
@@ -30,10 +35,20 @@ TOPKNOT_DEVICE void sumColumns(const float* from, int rows, float* to, bool add)
   }
   sums[threadIdx.x] = total;
   __syncthreads();
-  if (part == 0 && column < COLUMNS) {
+  if (part == 0) {
     for (int i = 1; i < 8; i++) {
       total += sums[i * 32 + lane];
     }
+  }
+  return total;
+}
+
+/** to [1, COLUMNS] = the sum of the first `rows` rows of `from`, or that added to it. */
+template <int COLUMNS>
+TOPKNOT_DEVICE void sumColumns(const float* from, int rows, float* to, bool add) {
+  const int column = summedColumn();
+  const float total = sumOfColumn<COLUMNS>(from, rows);
+  if (threadIdx.x < 32 && column < COLUMNS) {
     to[column] = add ? to[column] + total : total;
   }
 }

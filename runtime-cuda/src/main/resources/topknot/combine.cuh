@@ -11,8 +11,11 @@
 #include "topknot/gemm.cuh"
 #include "topknot/rows.cuh"
 
-/** GATED: times the gate values. Grid: TOKENS / ROW_WARPS<K>; shared: 8 K bytes a warp. */
-template <class S, bool GATED>
+/**
+ * GATED: times the gate values; ADDED: to what is there. Grid: TOKENS / ROW_WARPS<K>; shared: 8 K
+ * bytes a warp.
+ */
+template <class S, bool GATED, bool ADDED = false>
 TOPKNOT_DEVICE void combineRows(const Run* run, const float* from, const float* gates,
                                 const int* slots, float* to) {
   constexpr int K = S::K, WARPS = ROW_WARPS<S::K>;
@@ -38,7 +41,11 @@ TOPKNOT_DEVICE void combineRows(const Run* run, const float* from, const float* 
   __syncwarp();
   for (int column = 4 * lane; column < S::WIDTH; column += 128) {
     float sum[4];
-    loadChunk<S::WIDTH>(from, slot[0], column, sum);
+    if (ADDED) {
+      loadChunk<S::WIDTH>(to, token, column, sum);
+    } else {
+      loadChunk<S::WIDTH>(from, slot[0], column, sum);
+    }
     if (GATED) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
@@ -46,7 +53,7 @@ TOPKNOT_DEVICE void combineRows(const Run* run, const float* from, const float* 
       }
     }
 #pragma unroll 4
-    for (int j = 1; j < K; j++) {
+    for (int j = ADDED ? 0 : 1; j < K; j++) {
       float row[4];
       loadChunk<S::WIDTH>(from, slot[j], column, row);
 #pragma unroll

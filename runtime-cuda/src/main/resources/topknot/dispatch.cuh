@@ -119,21 +119,24 @@ TOPKNOT_DEVICE void dispatchPlace(const Run* run, const int* chosen, const int* 
   slots[pair] = slot;
 }
 
-#define TOPKNOT_DISPATCH(prefix, S)                                                              \
+/** The kernels of a method that sorts. */
+#define TOPKNOT_SORT(prefix, S)                                                                  \
   TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
-  prefix##_forward_counts(const Run* run, const int* chosen, int* counts) {                      \
+  prefix##_counts(const Run* run, const int* chosen, int* counts) {                              \
     dispatchCounts<S>(run, chosen, counts);                                                      \
   }                                                                                              \
   TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
-  prefix##_forward_totals(const Run* run, int* counts, int* totals) {                            \
+  prefix##_totals(const Run* run, int* counts, int* totals) {                                    \
     dispatchTotals<S>(run, counts, totals);                                                      \
   }                                                                                              \
   TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
-  prefix##_forward_offsets(const int* totals, int* offsets) {                                    \
+  prefix##_offsets(const int* totals, int* offsets) {                                            \
     dispatchOffsets<S>(totals, offsets);                                                         \
   }                                                                                              \
   TOPKNOT_KERNEL(DISPATCH_THREADS)                                                               \
-  prefix##_forward_place(const Run* run, const int* chosen, const int* counts,                   \
+  prefix##_place(const Run* run, const int* chosen, const int* counts,                           \
                          const int* offsets, int* rows, int* slots) {                            \
     dispatchPlace<S>(run, chosen, counts, offsets, rows, slots);                                 \
   }
+
+#define TOPKNOT_DISPATCH(prefix, S) TOPKNOT_SORT(prefix##_forward, S)

@@ -49,7 +49,7 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
   Tile::eachWithTotals(sums, epilogue);
 }
 
-#define TOPKNOT_EXPERTS(prefix, S)                                                                \
+#define TOPKNOT_EXPERTS_PRODUCTS(prefix, S)                                                       \
   TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const Stored<S>* x, const int* offsets, const int* rows,                \
@@ -68,10 +68,6 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
                            float* parts) {                                                        \
     expertsHidden<S>(offsets, rows, slots, gates, dy, w2, hidden, dHidden, activation, parts);    \
   }                                                                                               \
-  TOPKNOT_KERNEL(256)                                                                             \
-  prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
-    sumGateGradients<S>(run, slots, parts, dGates);                                               \
-  }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const int* offsets, const int* rows, const Stored<S>* dHidden,          \
                           const float* w1, float* dOut) {                                         \
@@ -87,3 +83,12 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
                        const Stored<S>* activation, float* dW2) {                                 \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, activation, dW2);                   \
   }
+
+// All experts of a layer, or one kind of them.
+#define TOPKNOT_EXPERTS(prefix, S)                                                                \
+  TOPKNOT_EXPERTS_PRODUCTS(prefix, S)                                                             \
+  TOPKNOT_GATES(prefix, S)
+
+#define TOPKNOT_EXPERTS_OF_KIND(prefix, S)                                                        \
+  TOPKNOT_EXPERTS_PRODUCTS(prefix, S)                                                             \
+  TOPKNOT_GATES_OF_KIND(prefix, S)

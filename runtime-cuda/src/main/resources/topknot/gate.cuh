@@ -37,6 +37,10 @@ constexpr int GATE_SLOPE_THREADS = 256;
 template <class S>
 constexpr bool AMONG_ALL = S::GATING == SOFTMAX_TOP_K && S::K == 1;
 
+/** The stream of a layer's only or primary gate; those of groups follow. */
+template <class S>
+constexpr unsigned GATE_STREAM = NOISE_STREAM<S::STREAM_LAYER, PURPOSE_GATE>;
+
 /** sigma; a floor of 0 lets softplus underflow, and nothing is to be divided by 0 then. */
 TOPKNOT_DEVICE float deviation(float raw, float floor) {
   const float softplus = fmaxf(raw, 0.0f) + log1pf(expf(-fabsf(raw)));
@@ -80,12 +84,12 @@ TOPKNOT_DEVICE void gateLogits(const Run* run, const float* x, const float* weig
   Tile::each(sums, epilogue);
 }
 
-/** H of the warp's token: clean + xi sigma, or clean where noise is off. */
+/** H of a row of the warp's token: clean + xi sigma, or clean where noise is off. */
 template <class S>
 TOPKNOT_DEVICE void noisyLogits(const Run* run, const LayerOptions* options, int token,
-                                const float* clean, const float* raw, float* noisy) {
+                                unsigned stream, const float* clean, const float* raw,
+                                float* noisy) {
   constexpr int N = S::EXPERTS;
-  constexpr unsigned STREAM = NOISE_STREAM<S::STREAM_LAYER, PURPOSE_GATE>;
   const float floor = options->noiseFloor;
   for (int column = 4 * laneOfThread(); column < N; column += 128) {
     float h[4];
@@ -93,7 +97,7 @@ TOPKNOT_DEVICE void noisyLogits(const Run* run, const LayerOptions* options, int
     if (options->noise != 0) {
       float r[4];
       loadChunk<N>(raw, 0, column, r);
-      const float4 four = normals(run, token, STREAM, column / 4);
+      const float4 four = normals(run, token, stream, column / 4);
       const float xi[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
       for (int i = 0; i < 4; i++) {
@@ -101,6 +105,37 @@ TOPKNOT_DEVICE void noisyLogits(const Run* run, const LayerOptions* options, int
       }
     }
     storeChunk<N>(noisy, 0, column, h);
+  }
+}
+
+/** Chooses for the warp's row, which is one of a token; `chosen` and `gates` are all rows'. */
+template <class S, bool NOISY, bool AMONG>
+TOPKNOT_DEVICE void selectRow(const Run* run, const LayerOptions* options, int row, int token,
+                              unsigned stream, const float* clean, const float* raw, float* noisy,
+                              int* chosen, float* gates, float* thresholds) {
+  constexpr int N = S::EXPERTS, K = S::K;
+  constexpr int COUNT = NOISY && K < N ? K + 1 : K;
+  const long long at = static_cast<long long>(row) * N;
+  const long long first = static_cast<long long>(row) * K;
+  const float* logits = clean + at;
+  if constexpr (NOISY) {
+    noisyLogits<S>(run, options, token, stream, clean + at, raw + at, noisy + at);
+    logits = noisy + at;
+  }
+  Key* order = sharedMemory<Key>() + static_cast<int>(threadIdx.x) / 32 * (K + 1);
+  rankRow<N, COUNT>(logits, order);  // each lane reads what it wrote
+  if (AMONG) {
+    const double probability = largestProbability<N>(logits, valueOf(order[0]));
+    if (laneOfThread() == 0) {
+      chosen[first] = indexOf(order[0]);
+      gates[first] = static_cast<float>(probability);
+    }
+  } else {
+    softmaxChosen<K>(order, chosen + first, gates + first);
+  }
+  if (COUNT > K && laneOfThread() == 0) {
+    thresholds[2LL * row] = valueOf(order[K - 1]);
+    thresholds[2LL * row + 1] = valueOf(order[COUNT - 1]);
   }
 }
 
@@ -113,57 +148,31 @@ template <class S, bool NOISY, bool AMONG>
 TOPKNOT_DEVICE void gateSelect(const Run* run, const LayerOptions* options, const float* clean,
                                const float* raw, float* noisy, int* chosen, float* gates,
                                float* thresholds) {
-  constexpr int N = S::EXPERTS, K = S::K;
-  constexpr int COUNT = NOISY && K < N ? K + 1 : K;
-  const int token = tokenOfWarp<ROW_WARPS<K>>();
-  if (token >= run->valid) {
-    return;
-  }
-  const long long at = static_cast<long long>(token) * N;
-  const long long first = static_cast<long long>(token) * K;
-  const float* row = clean + at;
+  const int token = tokenOfWarp<ROW_WARPS<S::K>>();
+  unsigned stream = 0;
   if constexpr (NOISY) {
-    noisyLogits<S>(run, options, token, clean + at, raw + at, noisy + at);
-    row = noisy + at;
+    stream = GATE_STREAM<S>;
   }
-  Key* order = sharedMemory<Key>() + static_cast<int>(threadIdx.x) / 32 * (K + 1);
-  rankRow<N, COUNT>(row, order);  // each lane reads what it wrote
-  if (AMONG) {
-    const double probability = largestProbability<N>(row, valueOf(order[0]));
-    if (laneOfThread() == 0) {
-      chosen[first] = indexOf(order[0]);
-      gates[first] = static_cast<float>(probability);
-    }
-  } else {
-    softmaxChosen<K>(order, chosen + first, gates + first);
-  }
-  if (COUNT > K && laneOfThread() == 0) {
-    thresholds[2LL * token] = valueOf(order[K - 1]);
-    thresholds[2LL * token + 1] = valueOf(order[COUNT - 1]);
+  if (token < run->valid) {
+    selectRow<S, NOISY, AMONG>(run, options, token, token, stream, clean, raw, noisy, chosen,
+                               gates, thresholds);
   }
 }
 
 /**
- * partials [blocks, 2, EXPERTS]: importance and load of 64 tokens. Grid: (TOKENS / 64,
- * EXPERTS / 128), rounded up.
+ * Sums of one expert over rows `from` to `end`: importance to to[0], load to to[EXPERTS].
+ * `options` and what follows the gates belong to noise.
  */
 template <class S, bool NOISY>
-TOPKNOT_DEVICE void gatePartials(const Run* run, const LayerOptions* options, const float* clean,
-                                 const float* raw, const int* chosen, const float* gates,
-                                 const float* thresholds, double* partials) {
+TOPKNOT_DEVICE void sumRows(const LayerOptions* options, int expert, int from, int end,
+                            const int* chosen, const float* gates, const float* clean,
+                            const float* raw, const float* thresholds, double* to) {
   constexpr int N = S::EXPERTS, K = S::K;
-  const int from = static_cast<int>(blockIdx.x) * GATE_TOKENS;
-  const int expert = static_cast<int>(blockIdx.y * GATE_THREADS + threadIdx.x);
-  const int valid = run->valid;
-  if (from >= valid || expert >= N) {
-    return;
-  }
   const bool smooth = NOISY && K < N && options->noise != 0;
   const float floor = smooth ? options->noiseFloor : 0.0f;
   double importance = 0, load = 0;
-  const int end = from + GATE_TOKENS < valid ? from + GATE_TOKENS : valid;
-  for (int token = from; token < end; token++) {
-    const long long first = static_cast<long long>(token) * K;
+  for (int row = from; row < end; row++) {
+    const long long first = static_cast<long long>(row) * K;
     bool own = false;
     float gate = 0;
 #pragma unroll 8
@@ -175,16 +184,34 @@ TOPKNOT_DEVICE void gatePartials(const Run* run, const LayerOptions* options, co
     }
     importance += gate;
     if (smooth) {
-      const long long at = static_cast<long long>(token) * N + expert;
-      const float threshold = thresholds[2LL * token + (own ? 1 : 0)];
+      const long long at = static_cast<long long>(row) * N + expert;
+      const float threshold = thresholds[2LL * row + (own ? 1 : 0)];
       load += normalCdf(distanceFrom(threshold, clean[at], deviation(raw[at], floor)));
     } else {
       load += own ? 1 : 0;
     }
   }
-  double* to = partials + static_cast<long long>(blockIdx.x) * (2 * N) + expert;
   to[0] = importance;
   to[N] = load;
+}
+
+/**
+ * partials [blocks, 2, EXPERTS]: importance and load of 64 tokens. Grid: (TOKENS / 64,
+ * EXPERTS / 128), rounded up.
+ */
+template <class S, bool NOISY>
+TOPKNOT_DEVICE void gatePartials(const Run* run, const LayerOptions* options, const float* clean,
+                                 const float* raw, const int* chosen, const float* gates,
+                                 const float* thresholds, double* partials) {
+  const int from = static_cast<int>(blockIdx.x) * GATE_TOKENS;
+  const int expert = static_cast<int>(blockIdx.y * GATE_THREADS + threadIdx.x);
+  const int valid = run->valid;
+  if (from >= valid || expert >= S::EXPERTS) {
+    return;
+  }
+  const int end = from + GATE_TOKENS < valid ? from + GATE_TOKENS : valid;
+  sumRows<S, NOISY>(options, expert, from, end, chosen, gates, clean, raw, thresholds,
+                    partials + static_cast<long long>(blockIdx.x) * (2 * S::EXPERTS) + expert);
 }
 
 /** importance and load: the sums over the blocks. Grid: EXPERTS / 128, rounded up. */
@@ -244,9 +271,11 @@ struct ChosenGradients {
   const int* chosen;
   const float* gates;
   const float* dGates;
-  const float* importanceSlopes;
+  const float* importanceSlopes;  // null: dGates has all
 
-  TOPKNOT_DEVICE float ofGate(int j) const { return dGates[j] + importanceSlopes[chosen[j]]; }
+  TOPKNOT_DEVICE float ofGate(int j) const {
+    return importanceSlopes == nullptr ? dGates[j] : dGates[j] + importanceSlopes[chosen[j]];
+  }
 
   /**
    * dG_j over that of the first, the largest gate. The slope of a softmax is the same for any
@@ -270,24 +299,24 @@ struct ChosenGradients {
   }
 };
 
-/** dClean and dRaw of the warp's token. Grid: TOKENS / 8, rounded up. */
+/**
+ * dClean and dRaw of the warp's row, which is one of a token; all other operands but the slopes are
+ * all rows'. The slopes of the importance may be null.
+ */
 template <class S>
-TOPKNOT_DEVICE void noisyGateRows(const Run* run, const LayerOptions* options, const float* clean,
-                                  const float* raw, const float* noisy, const int* chosen,
-                                  const float* gates, const float* dGates, const float* slopes,
-                                  float* dClean, float* dRaw) {
+TOPKNOT_DEVICE void noisyGateRow(const Run* run, const LayerOptions* options, int row, int token,
+                                 unsigned stream, const float* clean, const float* raw,
+                                 const float* noisy, const int* chosen, const float* gates,
+                                 const float* dGates, const float* importanceSlopes,
+                                 const float* loadSlopes, float* dClean, float* dRaw) {
   constexpr int N = S::EXPERTS, K = S::K;
-  constexpr unsigned STREAM = NOISE_STREAM<S::STREAM_LAYER, PURPOSE_GATE>;
-  const int token = tokenOfWarp<8>();
-  if (token >= run->valid) {
-    return;
-  }
-  const long long at = static_cast<long long>(token) * N;
-  const long long first = static_cast<long long>(token) * K;
+  const long long at = static_cast<long long>(row) * N;
+  const long long first = static_cast<long long>(row) * K;
   const bool noise = options->noise != 0;
   const bool flows = K < N && noise && options->loadLoss != 0;
   const float floor = options->noiseFloor;
-  const ChosenGradients gradients{chosen + first, gates + first, dGates + first, slopes};
+  const ChosenGradients gradients{chosen + first, gates + first, dGates + first,
+                                  importanceSlopes};
   const float mean = gradients.template mean<K>();
 
   // through clean and sigma, the thresholds held fixed
@@ -308,7 +337,7 @@ TOPKNOT_DEVICE void noisyGateRows(const Run* run, const LayerOptions* options, c
           const bool isChosen = keyOf(h[i], column + i) >= last;
           const float sigma = deviation(r[i], floor);
           const float z = distanceFrom(valueOf(isChosen ? next : last), c[i], sigma);
-          const float d = slopes[N + column + i] * normalDensity(z) / sigma;
+          const float d = loadSlopes[column + i] * normalDensity(z) / sigma;
           (isChosen ? ofChosen : ofOthers) += d;
           c[i] = d;
           s[i] = -d * z * sigmoid(r[i]);
@@ -336,7 +365,7 @@ TOPKNOT_DEVICE void noisyGateRows(const Run* run, const LayerOptions* options, c
         ofClean -= static_cast<float>(ofOthers);  // the last chosen is the threshold of the others
       }
       if (noise) {
-        ofRaw = ofClean * normalAt(run, token, STREAM, entry) * sigmoid(raw[at + entry]);
+        ofRaw = ofClean * normalAt(run, token, stream, entry) * sigmoid(raw[at + entry]);
       }
     }
     for (int lane = 0; lane < LANES && from + lane < entries; lane++) {
@@ -348,6 +377,23 @@ TOPKNOT_DEVICE void noisyGateRows(const Run* run, const LayerOptions* options, c
         dRaw[at + to] += addRaw;
       }
     }
+  }
+}
+
+/**
+ * dClean and dRaw of the warp's token; slopes of the importance may be null. Grid: TOKENS / 8,
+ * rounded up.
+ */
+template <class S>
+TOPKNOT_DEVICE void noisyGateRows(const Run* run, const LayerOptions* options, const float* clean,
+                                  const float* raw, const float* noisy, const int* chosen,
+                                  const float* gates, const float* dGates,
+                                  const float* importanceSlopes, const float* loadSlopes,
+                                  float* dClean, float* dRaw) {
+  const int token = tokenOfWarp<8>();
+  if (token < run->valid) {
+    noisyGateRow<S>(run, options, token, token, GATE_STREAM<S>, clean, raw, noisy, chosen, gates,
+                    dGates, importanceSlopes, loadSlopes, dClean, dRaw);
   }
 }
 
@@ -490,7 +536,8 @@ TOPKNOT_DEVICE void sumShares(const Run* run, const float* shares, int count, fl
     gateSlopes<S>(options, importance, load, slopes);                                            \
   }
 
-#define TOPKNOT_NOISY_TOP_K_GATE(prefix, S)                                                      \
+/** How a noisy gate chooses, with noise and without. */
+#define TOPKNOT_NOISY_FORWARD(prefix, S)                                                         \
   TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_forward_logits(const Run* run, const LayerOptions* options, const float* x,           \
                           const float* gateWeights, const float* noiseWeights, float* clean,     \
@@ -512,16 +559,10 @@ TOPKNOT_DEVICE void sumShares(const Run* run, const float* shares, int count, fl
     gatePartials<S, true>(run, options, clean, raw, chosen, gates, thresholds, partials);        \
   }                                                                                              \
   TOPKNOT_GATE_SUMS(prefix##_forward, S)                                                         \
-  TOPKNOT_PLAIN_FORWARD(prefix##_infer, S, false)                                                \
-  TOPKNOT_GATE_SLOPES(prefix, S)                                                                 \
-  TOPKNOT_KERNEL(256)                                                                            \
-  prefix##_backward_rows(const Run* run, const LayerOptions* options, const float* clean,        \
-                         const float* raw, const float* noisy, const int* chosen,                \
-                         const float* gates, const float* dGates, const float* slopes,           \
-                         float* dClean, float* dRaw) {                                           \
-    noisyGateRows<S>(run, options, clean, raw, noisy, chosen, gates, dGates, slopes, dClean,     \
-                     dRaw);                                                                      \
-  }                                                                                              \
+  TOPKNOT_PLAIN_FORWARD(prefix##_infer, S, false)
+
+/** The products of a noisy gate's gradients. */
+#define TOPKNOT_NOISY_PRODUCTS(prefix, S)                                                        \
   TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_backward_input(const Run* run, const LayerOptions* options, const float* dClean,      \
                           const float* gateWeights, const float* dRaw,                           \
@@ -546,6 +587,19 @@ TOPKNOT_DEVICE void sumShares(const Run* run, const float* shares, int count, fl
     sumShares<S>(run, shares + (noise ? count * S::EXPERTS * S::WIDTH : 0),                      \
                  static_cast<int>(count), noise ? dNoiseWeights : dGateWeights);                 \
   }
+
+#define TOPKNOT_NOISY_TOP_K_GATE(prefix, S)                                                      \
+  TOPKNOT_NOISY_FORWARD(prefix, S)                                                               \
+  TOPKNOT_GATE_SLOPES(prefix, S)                                                                 \
+  TOPKNOT_KERNEL(256)                                                                            \
+  prefix##_backward_rows(const Run* run, const LayerOptions* options, const float* clean,        \
+                         const float* raw, const float* noisy, const int* chosen,                \
+                         const float* gates, const float* dGates, const float* slopes,           \
+                         float* dClean, float* dRaw) {                                           \
+    noisyGateRows<S>(run, options, clean, raw, noisy, chosen, gates, dGates, slopes,             \
+                     slopes + S::EXPERTS, dClean, dRaw);                                         \
+  }                                                                                              \
+  TOPKNOT_NOISY_PRODUCTS(prefix, S)
 
 #define TOPKNOT_TOP_K_GATE(prefix, S)                                                            \
   TOPKNOT_PLAIN_FORWARD(prefix##_forward, S, AMONG_ALL<S>)                                       \

@@ -24,33 +24,33 @@
 #include "topknot/column_sums.cuh"
 #include "topknot/gemm.cuh"
 
-/** Row 4 j + gate is row gate UNITS + j of Wh [4 UNITS, UNITS]. */
-template <int UNITS>
+/** Row 4 j + gate is row gate UNITS + j of Wh [4 UNITS, COLUMNS]. */
+template <int UNITS, int COLUMNS>
 struct GateRows {
   using Element = float;
-  static constexpr int columns = UNITS;
+  static constexpr int columns = COLUMNS;
   static constexpr bool listed = false;
   const float* data;
 
   TOPKNOT_DEVICE int number(int r) const { return r; }
   TOPKNOT_DEVICE const float* row(int r) const {
-    return data + (static_cast<long long>(r % 4) * UNITS + r / 4) * UNITS;
+    return data + (static_cast<long long>(r % 4) * UNITS + r / 4) * COLUMNS;
   }
 };
 
-/** Row r is what h was one step before token r. */
-template <int BATCH, int UNITS>
+/** Row r is what h [., COLUMNS] was one step before token r. */
+template <int BATCH, int COLUMNS>
 struct RowsBefore {
   using Element = float;
-  static constexpr int columns = UNITS;
+  static constexpr int columns = COLUMNS;
   static constexpr bool listed = false;
   const float* h0;
   const float* h;
 
   TOPKNOT_DEVICE int number(int r) const { return r; }
   TOPKNOT_DEVICE const float* row(int r) const {
-    return r < BATCH ? h0 + static_cast<long long>(r) * UNITS
-                     : h + static_cast<long long>(r - BATCH) * UNITS;
+    return r < BATCH ? h0 + static_cast<long long>(r) * COLUMNS
+                     : h + static_cast<long long>(r - BATCH) * COLUMNS;
   }
 };
 
@@ -114,15 +114,18 @@ TOPKNOT_DEVICE void lstmStep(const Run* run, const float* wh, const float* h0, c
   StepTile::Sums sums;
   StepTile::multiply(sharedMemory<float>(),
                      alongColumns(Rows<S::UNITS>{step == 0 ? h0 : h + before}, rows),
-                     alongColumns(GateRows<S::UNITS>{wh}, 4 * S::UNITS), row, column, S::UNITS,
+                     alongColumns(GateRows<S::UNITS, S::UNITS>{wh}, 4 * S::UNITS), row, column, S::UNITS,
                      sums);
   LstmStep<S> epilogue{
       step == 0 ? c0 : cells + before, gates + 4 * at, cells + at, h + at, row, rows, column};
   StepTile::each(sums, epilogue);
 }
 
-/** From dz_(t+1) Wh: dz of a step in place of its gates, and dL/dc of the step before. */
-template <class S>
+/**
+ * From dL/d(o tanh(c)), which is the product and, where DIRECT, dh besides: dz of a step in place of
+ * its gates, and dL/dc of the step before.
+ */
+template <class S, bool DIRECT>
 struct LstmStepGradient {
   const float *cellsBefore, *cells, *dh;
   float *gates, *dc;
@@ -145,7 +148,7 @@ struct LstmStepGradient {
         const float g = z[2 * S::UNITS];
         const float o = z[3 * S::UNITS];
         const float t = tanhf(cells[at]);
-        const float dH = dh[at] + values[j];
+        const float dH = DIRECT ? dh[at] + values[j] : values[j];
         const float dCell = (row < later ? dc[at] : 0.0f) + dH * o * (1.0f - t * t);
         z[0] = dCell * g * i * (1.0f - i);
         z[S::UNITS] = dCell * cellsBefore[at] * f * (1.0f - f);
@@ -176,7 +179,7 @@ TOPKNOT_DEVICE void lstmStepBackward(const Run* run, const float* wh, const floa
                      alongColumns(Rows<4 * S::UNITS>{gates + 4 * (at + all)}, later),
                      alongRows(Rows<S::UNITS>{wh}, 4 * S::UNITS), row, column,
                      row < later ? 4 * S::UNITS : 0, sums);
-  LstmStepGradient<S> epilogue{step == 0 ? c0 : cells + at - all,
+  LstmStepGradient<S, true> epilogue{step == 0 ? c0 : cells + at - all,
                                cells + at,
                                dh + at,
                                gates + 4 * at,
@@ -186,6 +189,12 @@ TOPKNOT_DEVICE void lstmStepBackward(const Run* run, const float* wh, const floa
                                later,
                                column};
   StepTile::each(sums, epilogue);
+}
+
+/** The last valid token of a sequence that has one. */
+template <class S>
+TOPKNOT_DEVICE int lastToken(const Run* run, int sequence) {
+  return (run->valid - 1 - sequence) / S::BATCH * S::BATCH + sequence;
 }
 
 /**
@@ -200,8 +209,8 @@ TOPKNOT_DEVICE void lstmCommit(const Run* run, const float* cells, const float* 
   if (sequence >= S::BATCH || sequence >= run->valid || !mayCommit(run)) {
     return;
   }
-  const int last = (run->valid - 1 - sequence) / S::BATCH * S::BATCH + sequence;
-  const long long from = static_cast<long long>(last) * S::UNITS + at % S::UNITS;
+  const long long from =
+      static_cast<long long>(lastToken<S>(run, sequence)) * S::UNITS + at % S::UNITS;
   h0[at] = h[from];
   c0[at] = cells[from];
 }

@@ -11,7 +11,7 @@
 
 #include "topknot/run.cuh"
 
-enum Purpose { PURPOSE_GATE = 0, PURPOSE_DROPOUT = 1 };
+enum Purpose { PURPOSE_GATE = 0, PURPOSE_DROPOUT = 1, PURPOSE_SAMPLE = 3 };
 
 /** The number of a layer's stream, as runtime.cpu.Noise.stream with gate 0. */
 template <int LAYER, Purpose PURPOSE>

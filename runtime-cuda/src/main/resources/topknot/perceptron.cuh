@@ -46,23 +46,28 @@ struct AllTokens {
   }
 };
 
-/** The slots of each expert, sorted by expert; S has TOKENS, K, EXPERTS as well. */
+/**
+ * The slots of each expert, sorted by expert; S has TOKENS, K, EXPERTS as well. Those of a kind of
+ * experts begin at a slot of their own, which tiles are numbered from.
+ */
 template <class S>
 struct ByExpert {
   static constexpr bool GATED = true;
   using Tile = typename S::Tile;
-  const int* offsets;  // [EXPERTS + 1]
+  const int* offsets;  // [EXPERTS + 1], from the first of these experts on
   const int* list;     // the token of each slot
 
   TOPKNOT_DEVICE RowTile tile(int at) const {
     constexpr bool few = static_cast<long long>(S::TOKENS) * S::K <= S::EXPERTS;
-    if (few && at >= offsets[S::EXPERTS]) {
+    const int base = offsets[0];
+    if (few && at >= offsets[S::EXPERTS] - base) {
       return {0, 0, 0};
     }
     int low = 0, high = S::EXPERTS;  // the last expert that starts at or before this number
     while (high - low > 1) {
       const int middle = (low + high) / 2;
-      const int start = few ? offsets[middle] : offsets[middle] / Tile::M + middle;
+      const int slot = offsets[middle] - base;
+      const int start = few ? slot : slot / Tile::M + middle;
       if (start <= at) {
         low = middle;
       } else {
@@ -70,7 +75,7 @@ struct ByExpert {
       }
     }
     const int from = offsets[low];
-    const int first = few ? at : from + (at - (from / Tile::M + low)) * Tile::M;
+    const int first = few ? base + at : from + (at - ((from - base) / Tile::M + low)) * Tile::M;
     const bool starts = !few || (first - from) % Tile::M == 0;
     return {low, first, starts ? max(0, min(Tile::M, offsets[low + 1] - first)) : 0};
   }
@@ -83,6 +88,22 @@ struct ByExpert {
   template <class Element>
   TOPKNOT_DEVICE ListedRows<S::WIDTH, Element> tokens(const Element* x, int first) const {
     return {x, list + first};
+  }
+};
+
+/** Likewise, of a matrix that has the rows of the slots themselves. */
+template <class S>
+struct SlotsByExpert {
+  using Tile = typename S::Tile;
+  ByExpert<S> experts;
+
+  TOPKNOT_DEVICE RowTile tile(int number) const { return experts.tile(number); }
+
+  TOPKNOT_DEVICE RowTile all(unsigned expert) const { return experts.all(expert); }
+
+  template <class Element>
+  TOPKNOT_DEVICE Rows<S::WIDTH, Element> tokens(const Element* x, int first) const {
+    return {x + static_cast<long long>(first) * S::WIDTH};
   }
 };
 
@@ -242,26 +263,54 @@ TOPKNOT_DEVICE float* loadGates(const RowTile& tile, const int* list, const int*
   return shared;
 }
 
-/**
- * dGates of each pair = the sum of its slot's parts [ceil(HIDDEN / N), TOKENS K], in their order;
- * grid: pairs / 256, rounded up, 256 threads.
- */
+/** The sum of a slot's parts [ceil(HIDDEN / N), TOKENS K], in their order. */
 template <class S>
-TOPKNOT_DEVICE void sumGateGradients(const Run* run, const int* slots, const float* parts,
-                                     float* dGates) {
+TOPKNOT_DEVICE float gateGradient(const float* parts, int slot) {
   using Tile = typename S::Tile;
   const long long pairs = static_cast<long long>(S::TOKENS) * S::K;
-  const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
-  if (pair >= static_cast<long long>(run->valid) * S::K) {
-    return;
-  }
-  const float* part = parts + slots[pair];
+  const float* part = parts + slot;
   float sum = 0;
   for (int i = 0; i < (S::HIDDEN + Tile::N - 1) / Tile::N; i++) {
     sum += part[i * pairs];
   }
-  dGates[pair] = sum;
+  return sum;
 }
+
+/**
+ * dGates of each pair = the sum of its slot's parts; grid: pairs / 256, rounded up, 256 threads.
+ */
+template <class S>
+TOPKNOT_DEVICE void sumGateGradients(const Run* run, const int* slots, const float* parts,
+                                     float* dGates) {
+  const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (pair < static_cast<long long>(run->valid) * S::K) {
+    dGates[pair] = gateGradient<S>(parts, slots[pair]);
+  }
+}
+
+/** Likewise, of the slots of one kind of experts alone. */
+template <class S>
+TOPKNOT_DEVICE void sumGateGradientsOfKind(const Run* run, const int* offsets, const int* slots,
+                                           const float* parts, float* dGates) {
+  const long long pair = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (pair < static_cast<long long>(run->valid) * S::K && slots[pair] >= offsets[0] &&
+      slots[pair] < offsets[S::EXPERTS]) {
+    dGates[pair] = gateGradient<S>(parts, slots[pair]);
+  }
+}
+
+#define TOPKNOT_GATES(prefix, S)                                                                  \
+  TOPKNOT_KERNEL(256)                                                                             \
+  prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
+    sumGateGradients<S>(run, slots, parts, dGates);                                               \
+  }
+
+#define TOPKNOT_GATES_OF_KIND(prefix, S)                                                          \
+  TOPKNOT_KERNEL(256)                                                                             \
+  prefix##_backward_gates(const Run* run, const int* offsets, const int* slots,                   \
+                          const float* parts, float* dGates) {                                    \
+    sumGateGradientsOfKind<S>(run, offsets, slots, parts, dGates);                                \
+  }
 
 // ---- The gradient of a plain hidden layer ------------------------------------------------------
 

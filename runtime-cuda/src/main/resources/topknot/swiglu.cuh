@@ -14,7 +14,7 @@
 
 #include "topknot/perceptron.cuh"
 
-/** u, v and silu(u) v from interleaved columns. */
+/** u, v and silu(u) v from interleaved columns; a may be null. */
 template <class S>
 struct SwigluEpilogue {
   float *u, *v;
@@ -36,7 +36,9 @@ struct SwigluEpilogue {
     const int unit = (firstColumn + column) / 2;
     storeChunk<S::HIDDEN>(u, firstRow + row, unit, us);
     storeChunk<S::HIDDEN>(v, firstRow + row, unit, vs);
-    storeChunk<S::HIDDEN>(a, firstRow + row, unit, as);
+    if (a != nullptr) {
+      storeChunk<S::HIDDEN>(a, firstRow + row, unit, as);
+    }
   }
 };
 
@@ -211,7 +213,7 @@ TOPKNOT_DEVICE void swigluInput(Group group, const Stored<S>* du, const Stored<S
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, hidden, dW2);                                \
   }
 
-#define TOPKNOT_SWIGLU_EXPERTS(prefix, S)                                                         \
+#define TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                \
   TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_forward_hidden(const Stored<S>* x, const int* offsets, const int* rows,                \
@@ -231,10 +233,6 @@ TOPKNOT_DEVICE void swigluInput(Group group, const Stored<S>* du, const Stored<S
                            Stored<S>* hidden, float* parts) {                                     \
     swigluExpertsHidden<S>(offsets, rows, slots, gates, dy, w2, u, v, du, dv, hidden, parts);     \
   }                                                                                               \
-  TOPKNOT_KERNEL(256)                                                                             \
-  prefix##_backward_gates(const Run* run, const int* slots, const float* parts, float* dGates) {  \
-    sumGateGradients<S>(run, slots, parts, dGates);                                               \
-  }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_input(const int* offsets, const int* rows, const Stored<S>* du,               \
                           const Stored<S>* dv, const float* w1, const float* w3, float* dOut) {   \
@@ -250,3 +248,12 @@ TOPKNOT_DEVICE void swigluInput(Group group, const Stored<S>* du, const Stored<S
                        const Stored<S>* hidden, float* dW2) {                                     \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, hidden, dW2);                       \
   }
+
+// All experts of a layer, or one kind of them.
+#define TOPKNOT_SWIGLU_EXPERTS(prefix, S)                                                         \
+  TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                      \
+  TOPKNOT_GATES(prefix, S)
+
+#define TOPKNOT_SWIGLU_EXPERTS_OF_KIND(prefix, S)                                                 \
+  TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                      \
+  TOPKNOT_GATES_OF_KIND(prefix, S)

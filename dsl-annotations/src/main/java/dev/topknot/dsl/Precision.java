@@ -18,8 +18,8 @@ public enum Precision {
    * <p>32-bit floats remain: parameters (the master weights), activations that a layer passes on,
    * gradients of parameters, moments and checkpoints, which are as in {@link #FP32}; gates and
    * their noise, where with many experts a product is that of 16 significant bits (an error of 5e-6
-   * of its norm); the products within a time step of {@link Lstm}; activation functions, losses,
-   * the optimizer.
+   * of its norm); the products within a time step of {@link Lstm}, its projection among them;
+   * activation functions, losses, the optimizer.
    *
    * <p>The CPU computes in 32-bit floats whatever the precision; the log says so.
    */

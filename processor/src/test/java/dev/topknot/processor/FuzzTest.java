@@ -71,9 +71,15 @@ class FuzzTest {
     text.append(
         attribute(10, "optimizer", "Optimizer." + any(List.of("ADAM", "ADAM_FACTORED", "NONE"))));
     text.append(attribute(10, "precision", "Precision." + any(List.of("FP32", "BF16"))));
+    text.append(attribute(10, "recompute", any(List.of("true", "false"))));
     text.append(")");
+    if (chance(20)) {
+      text.append(" @Hierarchy(groups = %s, k = %s)".formatted(any(INTEGERS), any(INTEGERS)));
+    }
     for (int kinds = chance(80) ? 1 : random.nextInt(4); kinds > 0; kinds--) {
       text.append(" @Expert(hidden = ").append(hidden());
+      text.append(attribute(30, "count", any(INTEGERS)));
+      text.append(attribute(20, "shared", any(List.of("true", "false"))));
       text.append(attribute(30, "activation", function())).append(")");
     }
     return text.toString();
@@ -100,10 +106,17 @@ class FuzzTest {
     switch (kind) {
       case 0 ->
           text.append("@Embedding(vocabulary = %s, width = %s)".formatted(any(INTEGERS), "16"));
-      case 1 -> text.append("@Lstm(units = " + any(INTEGERS) + ")");
+      case 1 ->
+          text.append(
+              "@Lstm(units = " + any(INTEGERS) + attribute(30, "projection", any(INTEGERS)) + ")");
       case 2 -> text.append("@Dense(units = 16" + attribute(30, "activation", function()) + ")");
       case 3 -> text.append(moe());
-      case 4 -> text.append("@Softmax(vocabulary = " + any(INTEGERS) + ")");
+      case 4 ->
+          text.append(
+              "@Softmax(vocabulary = "
+                  + any(INTEGERS)
+                  + attribute(30, "samples", any(INTEGERS))
+                  + ")");
       default -> {}
     }
     text.append(chance(20) ? " @Activation(" + function() + ")" : "");

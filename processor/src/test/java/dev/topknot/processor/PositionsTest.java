@@ -66,8 +66,19 @@ class PositionsTest {
       strings = {
         "hidden = {/*TK014*/ 0}",
         "hidden = /*TK014*/ -8, activation = ActivationFunction.SWIGLU",
-        "hidden = {8, /*TK018*/ /*TK014*/ -3}",
-        "hidden = {8, /*TK018*/ 8, 8}",
+        "hidden = {8, /*TK014*/ -3}",
+        "hidden = {8, 8, 8}",
+        "hidden = {8, /*TK037*/ 8, 8}, activation = ActivationFunction.SWIGLU",
+        "hidden = 8, count = 4",
+        "hidden = 8, count = /*TK034*/ 3",
+        "hidden = 8, count = /*TK014*/ 0",
+        "hidden = 8, count = /*TK015*/ 20_000_000",
+        "hidden = 8, shared = false",
+        "hidden = 8) @Expert(hidden = 8, shared = true, count = /*TK014*/ -1",
+        "hidden = 8, count = 1) @Expert(hidden = 8, shared = true) @Expert(hidden = 6, count = 3",
+        "hidden = 8, count = 1) @Expert(hidden = 6",
+        "hidden = 8) @Expert(hidden = 6, count = /*TK034*/ 4",
+        "hidden = 8, count = 2) @Expert(hidden = 6, count = /*TK034*/ 3",
         "hidden = 1 << 24 /*TK015*/ | 1",
         "hidden = /*TK017*/ {}"
       })
@@ -91,6 +102,10 @@ class PositionsTest {
       strings = {
         "  @Lstm(units = /*TK014*/ 0) Layer below();",
         "  @Dense(units = /*TK015*/ 20_000_000) Layer below();",
+        "  @Lstm(units = 32, projection = 16) @Residual Layer below();",
+        "  @Lstm(units = 32, projection = /*TK014*/ 0) Layer below();",
+        "  @Lstm(units = 16, projection = /*TK057*/ 16) Layer below();",
+        "  @Lstm(units = 16, projection = 8) /*TK047*/ @Residual Layer below();",
         "  @Lstm(units = 16) @Dropout(/*TK051*/ -0.1) Layer below();",
         "  @Lstm(units = 16) @Dropout(/*TK051*/ 0.99999999999) Layer below();",
         "  @Lstm(units = 16) @Dropout(Double /*TK051*/.NaN) Layer below();",
@@ -109,6 +124,29 @@ class PositionsTest {
         "  @MoELayer(experts = 2, k = 2, precision = Precision /*TK032*/.FP32) @Expert(hidden = 8)"
             + " MoE experts();",
         "  @MoELayer(experts = 2, k = /*TK012*/ 3) @Expert(hidden = /*TK014*/ 0) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = 2, k = 2) @Expert(hidden = 8) MoE"
+            + " experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = /*TK022*/ 3, k = 2)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = /*TK022*/ 1, k = 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 10_000, k = /*TK031*/ 1) @Hierarchy(groups = /*TK022*/ 10_000, k = 2)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = /*TK023*/ 5) @Hierarchy(groups = 2, k = /*TK023*/ 3)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = 2, k = /*TK023*/ 0)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = /*TK031*/ 1) @Hierarchy(groups = 2, k = /*TK031*/ 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 4, loadLoss = /*TK032*/ 0.5)"
+            + " @Hierarchy(groups = 2, k = 2) @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 4, loadLoss = 0.5) @Hierarchy(groups = 2, k = /*TK031*/ 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 8, k = 2, gating = Gating /*TK028*/.TOP_K)"
+            + " @Hierarchy(groups = 2, k = 2) @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 1, k = 1) /*TK025*/ @Hierarchy(groups = 2, k = 1)"
+            + " @Expert(hidden = 8) MoE experts();",
+        "  @Lstm(units = 16) /*TK025*/ @Hierarchy(groups = 2, k = 1) Layer below();",
         "  /*TK010*/ @MoELayer(experts = 2, k = 2) MoE experts();",
         "  /*TK009*/ @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 2, k = 2) @Expert(hidden = 8) Tensor /*TK062*/ experts();",
@@ -133,6 +171,9 @@ class PositionsTest {
         "  @Lstm(units = 16) Layer a(); /*TK042*/ @Embedding(vocabulary = 100, width = 16) Layer"
             + " b();",
         "  /*TK044*/ @Softmax(vocabulary = 100) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = /*TK058*/ 100) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = /*TK014*/ 0) Layer early();",
+        "  /*TK044*/ @Softmax(vocabulary = 100, samples = 99) Layer early();",
         "  /*TK044*/ @Softmax(vocabulary = 100) /*TK049*/ @Residual /*TK049*/"
             + " @Activation(ActivationFunction.TANH) Layer early();"
       })
@@ -144,7 +185,7 @@ class PositionsTest {
   void everythingAtOnce() {
     MarkedSource.of(
             """
-            @MoEModel(batch = /*TK014*/ 0, timesteps = 20, optimizer = Optimizer /*TK024*/.ADAM_FACTORED)
+            @MoEModel(batch = /*TK014*/ 0, timesteps = 20)
             interface News extends LanguageModel {
               @Lstm(units = /*TK014*/ -1)
               Layer below();
@@ -206,8 +247,32 @@ class PositionsTest {
             """
             @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
             @Expert(hidden = /*TK014*/ 0)
-            /*TK011*/ @Expert(hidden = {8, /*TK018*/ /*TK014*/ -1})
-            @Expert(hidden = {/*TK014*/ -2}, activation = ActivationFunction.TANH)
+            /*TK035*/ @Expert(hidden = {8, /*TK014*/ -1})
+            /*TK035*/ @Expert(hidden = {/*TK014*/ -2}, activation = ActivationFunction.TANH)
+            interface News extends MoE {}
+            """)
+        .check();
+  }
+
+  @Test
+  void sharedExpertsAlone() {
+    MarkedSource.of(
+            """
+            @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+            /*TK036*/ @Expert(hidden = 8, shared = true)
+            @Expert(hidden = 9, shared = true)
+            interface News extends MoE {}
+            """)
+        .check();
+  }
+
+  @Test
+  void tooManySharedExperts() {
+    MarkedSource.of(
+            """
+            /*TK021*/ @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
+            @Expert(hidden = 8)
+            @Expert(hidden = 8, shared = true, count = 65)
             interface News extends MoE {}
             """)
         .check();
@@ -218,7 +283,7 @@ class PositionsTest {
     MarkedSource.of(
             """
             @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
-            @Expert.Kinds({@Expert(hidden = 8), /*TK011*/ @Expert(hidden = /*TK014*/ 0)})
+            @Expert.Kinds({@Expert(hidden = 8), /*TK035*/ @Expert(hidden = /*TK014*/ 0)})
             interface News extends MoE {}
             """)
         .check();

@@ -151,8 +151,7 @@ class ProcessorFailuresTest {
                 """),
             (type, method) -> null);
     assertThat(compiled.printed())
-        .contains("[TK011] second @Expert: News has 2 @Expert")
-        .contains("[TK018] second @Expert, hidden[1]: hidden lists 2 layers")
+        .contains("[TK035] second @Expert: 2 of the kinds of News's experts have no count")
         .contains("[TK014] second @Expert, hidden[1]: hidden = -1");
   }
 }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
 
 /**
@@ -41,7 +42,8 @@ public interface LanguageModel extends AutoCloseable {
    * the last update. Each draws noise of its own. In a model compiled without an optimizer the
    * gradient is that of the latest batch, and each batch counts as a step.
    *
-   * @return mean loss of the valid tokens, natural logarithm, balancing losses not included
+   * @return mean loss of the valid tokens, natural logarithm, balancing losses not included; where
+   *     training samples the softmax, the estimate that {@link Step#loss} says
    * @throws IllegalArgumentException naming expected and actual, if the batch does not fit
    * @throws NonFiniteException if the loss is not finite; nothing has changed then
    */
@@ -64,6 +66,14 @@ public interface LanguageModel extends AutoCloseable {
    * @throws NonFiniteException if the loss of a batch is not finite
    */
   Evaluation evaluate(Iterable<Batch> batches);
+
+  /**
+   * As the other, and tells of each batch how its valid tokens were routed.
+   *
+   * @param routed hears of each batch the routing of each gated layer, in the order of the layers;
+   *     token t of a routing is token t of the batch
+   */
+  Evaluation evaluate(Iterable<Batch> batches, BiConsumer<Batch, List<Routing>> routed);
 
   /** As the other, sampling with the seed of this model: the same tokens at every call. */
   default IntStream generate(int[] prompt, int count, double temperature) {
@@ -100,8 +110,8 @@ public interface LanguageModel extends AutoCloseable {
    * Loads what {@link #save} saved. Of a file of parameters only, moments, step and state are zero;
    * state saved with another batch size is zero, too. Loss weights may differ.
    *
-   * @throws CheckpointException naming the first difference, if the file does not fit this model;
-   *     nothing has changed then
+   * @throws CheckpointException naming the first difference, if the file does not fit this model or
+   *     has the moments of another optimizer; nothing has changed then
    * @throws IOException if it cannot be read; if that was in the middle of it, some parameters are
    *     those of the file
    */

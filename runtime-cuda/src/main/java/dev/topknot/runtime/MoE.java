@@ -84,8 +84,8 @@ public interface MoE extends Layer, AutoCloseable {
   /**
    * Loads what {@link #save} saved, or a file of parameters only (moments and step are then zero).
    *
-   * @throws CheckpointException naming the first difference, if the file does not fit this layer;
-   *     nothing has changed then
+   * @throws CheckpointException naming the first difference, if the file does not fit this layer or
+   *     has the moments of another optimizer; nothing has changed then
    * @throws IOException if it cannot be read; if that was in the middle of it, some parameters are
    *     those of the file
    */

@@ -7,7 +7,9 @@ import java.util.List;
  *
  * @param number its number, from 1
  * @param loss mean over the valid tokens of −ln p, balancing losses not included; the mean over
- *     micro-batches
+ *     micro-batches. Where training samples the softmax, p is the sampled estimate, among the
+ *     target and the candidates: it shows that training goes on; {@link LanguageModel#evaluate} is
+ *     exact
  * @param tokens valid tokens of all micro-batches
  * @param gradientNorm global norm of the gradient, balancing losses included, before clipping
  * @param rate learning rate
@@ -26,7 +28,7 @@ public record Step(
     balances = List.copyOf(balances);
   }
 
-  /** e to the loss. */
+  /** e to the loss; where training samples the softmax, an estimate as well. */
   public double perplexity() {
     return Math.exp(loss);
   }

@@ -4,7 +4,8 @@ package dev.topknot.runtime;
  * What one step of the optimizer is told: Adam's constants and the clipping norm.
  *
  * @param rate learning rate, finite and not negative
- * @param beta1 decay of the first moment, in [0, 1)
+ * @param beta1 decay of the first moment, in [0, 1); {@code Optimizer.ADAM_FACTORED} has none and
+ *     ignores it
  * @param beta2 decay of the second moment, in [0, 1)
  * @param epsilon added to the root of the second moment, positive
  * @param clip largest global norm of the gradient, positive; +∞ for no clipping

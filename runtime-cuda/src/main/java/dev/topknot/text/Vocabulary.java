@@ -21,7 +21,8 @@ import java.util.stream.IntStream;
  * <p>Id 0 is {@code </S>}, the end of a sentence, which is also what stands before the first one;
  * id 1 is {@code <UNK>}, every word that is not listed (and a word of the text that is spelled like
  * one of these two). Words follow from id 2, the more frequent first, equally frequent ones in the
- * order of {@link String#compareTo}, so that the same text always gives the same ids.
+ * order of {@link String#compareTo}, so that the same text always gives the same ids. A softmax
+ * that training samples draws small ids often, and relies on this order.
  */
 public final class Vocabulary {
   /** Id of {@code </S>}, the end of a sentence. */

@@ -8,6 +8,7 @@ import dev.topknot.runtime.LanguageModel;
 import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Parameter;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Step;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Safetensors;
@@ -22,6 +23,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.BiConsumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
@@ -120,6 +122,11 @@ final class CountingModel implements LanguageModel {
       count += data.valid();
     }
     return new Evaluation(sum / count, count, List.of());
+  }
+
+  @Override
+  public Evaluation evaluate(Iterable<Batch> batches, BiConsumer<Batch, List<Routing>> routed) {
+    throw new UnsupportedOperationException("not asked by a trainer");
   }
 
   @Override

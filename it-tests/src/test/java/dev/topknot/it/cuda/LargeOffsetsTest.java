@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.sun.jna.Pointer;
 import dev.topknot.runtime.Update;
 import java.util.Arrays;
+import org.assertj.core.data.Offset;
 import org.assertj.core.data.Percentage;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -32,7 +33,7 @@ class LargeOffsetsTest {
 
   private static final String SOURCE =
       """
-      #include "topknot/adam.cuh"
+      #include "topknot/adam_factored.cuh"
       #include "topknot/experts.cuh"
       struct S {
         using Tile = Fp32Tile;
@@ -53,6 +54,20 @@ class LargeOffsetsTest {
                                               long long first) {
         blockIdx.x += first;
         adamStep<S>(run, parameters, gradients, m, v, slices, 1);
+      }
+      TOPKNOT_KERNEL(ADAM_THREADS) last_sums(Run* run, const float* gradients,
+                                             const Matrices* matrices, const long long* slices,
+                                             double* rowSums, double* columnSums, double* squares,
+                                             long long first) {
+        blockIdx.x += first;
+        factoredSums(run, gradients, matrices, 1, slices, 1, rowSums, columnSums, squares);
+      }
+      TOPKNOT_KERNEL(ADAM_THREADS) last_tiles(Run* run, float* parameters, const float* gradients,
+                                              const float* rows, const float* columns,
+                                              const Matrices* matrices, const long long* slices,
+                                              long long first) {
+        blockIdx.x += first;
+        factoredStep(run, parameters, gradients, rows, columns, matrices, 1, slices, 1);
       }
       """
           .formatted(TOKENS, K, EXPERTS, WIDTH, HIDDEN, SIZE);
@@ -295,5 +310,93 @@ class LargeOffsetsTest {
     close("m", k.read(firstMoments + tail, count), m);
     close("v", k.read(secondMoments + tail, count), v);
     close("p", k.read(parameters + tail, count), moved);
+  }
+
+  /** The last tile of a table that all parameters are in, two tiles wide. */
+  @Test
+  void adamFactored() {
+    Kernels.once(SOURCE, LargeOffsetsTest::adamFactored);
+  }
+
+  private static void adamFactored(Kernels k) {
+    int columns = 1024;
+    int width = 512;
+    int height = 256;
+    long rows = SIZE / columns;
+    long down = rows / height;
+    long last = 2 * down - 1;
+    long begin = SIZE - (long) height * columns + width; // of the last tile
+    float[] p = random(1, height * columns, 1);
+    float[] g = random(2, height * columns, 1);
+    long parameters = k.empty(SIZE);
+    long gradients = k.empty(SIZE);
+    long rowMeans = k.empty(rows);
+    long columnMeans = k.floats(new float[columns]);
+    long rowSums = k.empty(2 * 2 * rows);
+    long columnSums = k.empty(2 * down * columns);
+    long squares = k.empty(2 * (last + 1));
+    int count = (height - 1) * columns + width;
+    new Pointer(parameters + Float.BYTES * begin).write(0, p, 0, count);
+    new Pointer(gradients + Float.BYTES * begin).write(0, g, 0, count);
+    long matrices = k.ints(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (int) rows, 0, columns, 0);
+    long slices = k.ints(0, 0, 0, 0, 0);
+    float[] ofRows = new float[height];
+    Arrays.fill(ofRows, 2);
+    new Pointer(rowMeans + Float.BYTES * (rows - height)).write(0, ofRows, 0, height);
+    float[] ofColumns = new float[columns];
+    Arrays.fill(ofColumns, 2);
+    new Pointer(columnMeans).write(0, ofColumns, 0, columns);
+    long run = ModelKernelsTest.update(k, Update.of(RATE).withBetas(0, 0), 0, false);
+    new Pointer(run).setDouble(80, 1); // the norm
+    k.launch(
+        "last_sums",
+        1,
+        1,
+        1,
+        256,
+        32768,
+        run,
+        gradients,
+        matrices,
+        slices,
+        rowSums,
+        columnSums,
+        squares,
+        last);
+    k.launch(
+        "last_tiles",
+        1,
+        1,
+        1,
+        256,
+        2048,
+        run,
+        parameters,
+        gradients,
+        rowMeans,
+        columnMeans,
+        matrices,
+        slices,
+        last);
+
+    double[] inRow = new double[height];
+    double[] inColumn = new double[width];
+    double[] moved = new double[count];
+    for (int i = 0; i < count; i++) {
+      boolean inside = i % columns < width;
+      double square = inside ? (double) g[i] * g[i] : 0;
+      if (inside) {
+        inRow[i / columns] += square;
+        inColumn[i % columns] += square;
+      }
+      moved[i] = inside ? p[i] - RATE * g[i] / (Math.sqrt(2) + 1e-8) : p[i];
+    }
+    double[] actualRows =
+        new Pointer(rowSums + Double.BYTES * (2 * rows - height)).getDoubleArray(0, height);
+    double[] actualColumns =
+        new Pointer(columnSums + Double.BYTES * (down * columns - width)).getDoubleArray(0, width);
+    assertThat(actualRows).containsExactly(inRow, Offset.offset(1e-9));
+    assertThat(actualColumns).containsExactly(inColumn, Offset.offset(1e-9));
+    close("p", k.read(parameters + Float.BYTES * begin, count), moved);
   }
 }

@@ -13,6 +13,7 @@ import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.cpu.Adam;
+import dev.topknot.runtime.cpu.AdamFactored;
 import dev.topknot.runtime.cpu.CpuAccess;
 import dev.topknot.runtime.cpu.CpuContext;
 import dev.topknot.runtime.cpu.Embedding;
@@ -26,6 +27,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -329,6 +331,155 @@ class ModelKernelsTest {
       assertClose("p", results.get("p"), rows(p, 1));
       assertClose("m", results.get("m"), rows(m, 1));
       assertClose("v", results.get("v"), rows(v, 1));
+    }
+  }
+
+  /**
+   * Two steps over matrices of one tile and of several down and across, of one row and of one
+   * column, the second tensor frozen in the second case; the CPU's values.
+   */
+  @ParameterizedTest
+  @CsvSource({"Infinity, false, 1", "3, true, 1", "Infinity, false, 1e25", "Infinity, false, 0"})
+  void adamFactored(double clip, boolean frozen, float scale) {
+    Layout layout =
+        Layout.of(
+            "Test",
+            List.of(
+                new Layout.Entry("a", "weight", 1, 41, 7, 0, Init.ZERO, 0),
+                new Layout.Entry("b", "experts.*.w1", 3, 258, 5, 320, Init.ZERO, 1),
+                new Layout.Entry("c", "weight", 1, 3, 515, 4_224, Init.ZERO, 2),
+                new Layout.Entry("c", "bias", 1, 1, 9, 5_824, Init.ZERO, 2),
+                new Layout.Entry("d", "tall", 1, 300, 1, 5_888, Init.ZERO, 3)));
+    int size = Math.toIntExact(layout.size());
+    float[] start = masked(layout, random(1, size, 0.01));
+    List<float[]> gradients =
+        List.of(masked(layout, random(2, size, scale)), masked(layout, random(3, size, scale)));
+    Layout.Slice second = layout.slices().get(1);
+    int from = Math.toIntExact(second.offset());
+    int to = Math.toIntExact(second.offset() + second.size());
+    if (frozen) { // what is frozen is not looked at
+      gradients.forEach(g -> Arrays.fill(g, from, to, Float.NaN));
+    }
+    int count = layout.slices().size();
+    int[] slices = new int[2 * (count + 1) + count];
+    for (int s = 0; s < count; s++) {
+      slices[2 * s] = Math.toIntExact(layout.slices().get(s).offset());
+    }
+    slices[2 * (count + 1) + 1] = frozen ? 1 : 0;
+    // tile, slice, rowMeans, columnMeans, rowSums, columnSums, rows, columns
+    int[][] matrices = {
+      {0, 0, 0, 0, 0, 0, 41, 7},
+      {1, 1, 41, 7, 41, 7, 258, 5},
+      {7, 4, 815, 22, 815, 37, 3, 515},
+      {9, 5, 818, 537, 821, 552, 1, 9},
+      {10, 6, 819, 546, 822, 561, 300, 1},
+      {12, 7, 1119, 547, 1122, 563, 0, 0}
+    };
+    int[] table =
+        Arrays.stream(matrices)
+            .flatMapToInt(Arrays::stream)
+            .flatMap(value -> IntStream.of(value, 0))
+            .toArray();
+    Update constants = Update.of(0.01).withBetas(0, 0.99).withClip(clip);
+    String source =
+        """
+        #include "topknot/adam_factored.cuh"
+        struct S { static constexpr long long ROWS = 1119, COLUMNS = 547, TILES = 12; };
+        TOPKNOT_ADAM_FACTORED(op, S)
+        """;
+    Map<String, float[]> results =
+        Kernels.everywhere(
+            source,
+            k -> {
+              long p = k.floats(start);
+              long rows = k.floats(new float[1119]);
+              long columns = k.floats(new float[547]);
+              long list = k.ints(slices);
+              long all = k.ints(table);
+              for (int step = 0; step < 3; step++) {
+                // a third gradient that is not finite: the status says so, and nothing moves
+                float[] g = gradients.get(step % 2).clone();
+                g[size - 20 - 64] = step == 2 ? Float.NaN : g[size - 20 - 64];
+                long run = update(k, constants, step, frozen);
+                long gs = k.floats(g);
+                long rowSums = k.empty(2 * 1122);
+                long columnSums = k.empty(2 * 563);
+                long squares = k.empty(2 * 12);
+                k.launch(
+                    "op_norm_sums",
+                    12,
+                    1,
+                    1,
+                    256,
+                    32768,
+                    run,
+                    gs,
+                    all,
+                    5,
+                    list,
+                    count,
+                    rowSums,
+                    columnSums,
+                    squares);
+                k.launch("op_norm_total", 1, 1, 1, 256, 2048, run, squares);
+                assertThat(new Pointer(run).getInt(28)).isEqualTo(step == 2 ? 2 : 0);
+                k.launch(
+                    "op_update_means",
+                    7,
+                    1,
+                    1,
+                    256,
+                    0,
+                    run,
+                    rows,
+                    columns,
+                    all,
+                    5,
+                    list,
+                    count,
+                    rowSums,
+                    columnSums);
+                k.launch(
+                    "op_update_step",
+                    12,
+                    1,
+                    1,
+                    256,
+                    2048,
+                    run,
+                    p,
+                    gs,
+                    rows,
+                    columns,
+                    all,
+                    5,
+                    list,
+                    count);
+              }
+              k.result("p", p, size);
+              k.result("rows", rows, 1119);
+              k.result("columns", columns, 547);
+            });
+
+    try (CpuValues cpu = new CpuValues()) {
+      AdamFactored adam = new AdamFactored(CpuAccess.context(1, Options.defaults(), layout));
+      Run run = CpuAccess.run(1, layout);
+      Matrix p = cpu.floats(start, 1, size);
+      Matrix rows = cpu.floats(new float[1119], 1, 1119);
+      Matrix columns = cpu.floats(new float[547], 1, 547);
+      for (int step = 0; step < gradients.size(); step++) {
+        float[] g = gradients.get(step).clone();
+        if (frozen) { // as if it had no gradient: its means stay zero, and so does its change
+          Arrays.fill(g, from, to, 0);
+        }
+        Matrix gs = cpu.floats(g, 1, size);
+        CpuAccess.update(run, constants, step);
+        adam.norm(run, gs);
+        adam.update(run, p, gs, rows, columns);
+      }
+      assertClose("p", results.get("p"), rows(p, 1));
+      assertClose("rows", results.get("rows"), rows(rows, 1));
+      assertClose("columns", results.get("columns"), rows(columns, 1));
     }
   }
 

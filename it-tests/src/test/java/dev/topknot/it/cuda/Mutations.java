@@ -49,6 +49,7 @@ class Mutations {
   private static final Map<String, List<String>> TESTS =
       Map.ofEntries(
           Map.entry("adam.cuh", List.of("ModelKernelsTest#adam")),
+          Map.entry("adam_factored.cuh", List.of("ModelKernelsTest#adamFactored")),
           Map.entry("bf16_tile.cuh", List.of("DenseKernelsTest", "ExpertsKernelsTest")),
           Map.entry("column_sums.cuh", List.of("DenseKernelsTest")),
           Map.entry("combine.cuh", List.of("GateKernelsTest#dispatchAndCombine")),
@@ -62,6 +63,7 @@ class Mutations {
           Map.entry("operand.cuh", List.of("DenseKernelsTest")),
           Map.entry("perceptron.cuh", List.of("ExpertsKernelsTest")),
           Map.entry("rows.cuh", List.of("ModelKernelsTest#adam", "GateKernelsTest")),
+          Map.entry("sampled_softmax_loss.cuh", List.of("SampledSoftmaxKernelsTest")),
           Map.entry("selection.cuh", List.of("GateKernelsTest")),
           Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")),
           Map.entry(

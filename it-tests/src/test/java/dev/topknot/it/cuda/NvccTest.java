@@ -48,12 +48,36 @@ class NvccTest {
       @Expert(hidden = 64)
       interface EveryExpert extends MoE {}
 
+      @MoELayer(experts = 4096, k = 2, width = 512, tokens = 4096)
+      @Hierarchy(groups = 16, k = 2)
+      @Expert(hidden = 16)
+      interface Hierarchical extends MoE {}
+
+      @MoELayer(experts = 35, k = 5, width = 33, tokens = 65)
+      @Hierarchy(groups = 7, k = 7)
+      @Expert(hidden = 3, activation = TANH)
+      interface EveryGroup extends MoE {}
+
+      @MoELayer(experts = 9, k = 2, width = 33, tokens = 65, recompute = true)
+      @Expert(count = 4, hidden = {3, 65}, activation = TANH)
+      @Expert(count = 2, hidden = 70)
+      @Expert(hidden = 66, activation = SWIGLU)
+      @Expert(shared = true, hidden = {5, 6}, activation = GELU)
+      interface Kinds extends MoE {}
+
       @MoEModel(batch = 1, timesteps = 1)
       interface OneToken extends LanguageModel {
         @Embedding(vocabulary = 2, width = 1) Layer words();
         @Lstm(units = 1) Layer lstm();
         @Dense(units = 3, activation = TANH) @Dropout(0.5) Layer dense();
         @Softmax(vocabulary = 2) Layer next();
+      }
+
+      @MoEModel(batch = 33, timesteps = 2)
+      interface Sampled extends LanguageModel {
+        @Embedding(vocabulary = 3001, width = 129) Layer words();
+        @Lstm(units = 131, projection = 65) Layer lstm();
+        @Softmax(vocabulary = 3001, samples = 100) Layer next();
       }
       """;
 

@@ -16,7 +16,12 @@ import org.junit.platform.launcher.core.LauncherFactory;
  */
 public final class DeviceTests implements TestExecutionListener {
   private static final List<String> TESTS =
-      List.of("dev.topknot.it.numerics.GpuLayerTest", "dev.topknot.it.numerics.GpuModelTest");
+      List.of(
+          "dev.topknot.it.numerics.GpuLayerTest",
+          "dev.topknot.it.numerics.GpuAdamFactoredTest",
+          "dev.topknot.it.numerics.GpuHierarchyTest",
+          "dev.topknot.it.numerics.GpuModelTest",
+          "dev.topknot.it.numerics.GpuSampledModelTest");
 
   private final Findings findings;
 

@@ -5,6 +5,7 @@ import dev.topknot.runtime.cuda.CudaDevice;
 import dev.topknot.runtime.cuda.Driver;
 import dev.topknot.runtime.cuda.Probe;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
@@ -36,6 +37,9 @@ public final class GpuCheck {
   private static final int FAILED = 1;
   private static final int USAGE_ERROR = 2;
   private static final int NO_GPU = 3;
+
+  /** Where NVIDIA's kernel module says its version. */
+  private static final Path KERNEL_MODULE = Path.of("/proc/driver/nvidia/version");
 
   private static final Set<String> PHASES_WITHOUT_A_DEVICE = Set.of("summary", "record");
 
@@ -107,10 +111,13 @@ public final class GpuCheck {
     return emulated ? CudaDevice.of(new EmulatedDriver()) : CudaDevice.of(0);
   }
 
-  private static void device(Findings findings, boolean emulated) {
+  private static void device(Findings findings, boolean emulated) throws IOException {
     findings.fact("date", LocalDate.now(ZoneOffset.UTC).toString());
     findings.fact("java", System.getProperty("java.runtime.version"));
     findings.fact("found", emulated ? "the emulator" : Probe.result().found());
+    if (Files.exists(KERNEL_MODULE)) {
+      findings.fact("driver", Files.readAllLines(KERNEL_MODULE).get(0));
+    }
     Driver driver = device(emulated).driver();
     Driver.Properties properties = driver.properties();
     findings.fact("device", properties.name());

@@ -23,7 +23,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.function.Function;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -53,6 +52,10 @@ class AllocationTest {
     @Residual
     Layer below();
 
+    /** Products of 128 by 640, and of 160 by 128. */
+    @Lstm(units = 160, projection = 128)
+    Layer projected();
+
     /** Products of 128 by 512. */
     @Dense(units = 512, activation = ActivationFunction.RELU)
     Layer wide();
@@ -62,9 +65,31 @@ class AllocationTest {
     Layer next();
   }
 
+  /** Candidates of a softmax. */
+  @MoEModel(batch = 16, timesteps = 8)
+  interface Sampled extends LanguageModel {
+    /** Words to vectors. */
+    @Embedding(vocabulary = 3000, width = 128)
+    Layer words();
+
+    /** Products of 128 by 300 classes or more. */
+    @Softmax(vocabulary = 3000, samples = 700)
+    Layer next();
+  }
+
+  static Stream<Function<Device, LanguageModel>> models() {
+    return Stream.of(TopknotAllocationTest_Recurrent::on, TopknotAllocationTest_Sampled::on);
+  }
+
   static Stream<Function<Device, MoE>> layers() {
     return Stream.of(
-        TopknotSpecs_TwoFiftySix::on, TopknotSpecs_Three::on, TopknotSpecs_SixtyFour::on);
+        TopknotSpecs_TwoFiftySix::on,
+        TopknotSpecs_Three::on,
+        TopknotSpecs_SixtyFour::on,
+        TopknotSpecs_WholeGroups::on,
+        TopknotExpertSpecs_Kinds::on,
+        TopknotExpertSpecs_RecomputedKinds::on,
+        TopknotAdamFactoredTest_Lines::on);
   }
 
   @ParameterizedTest
@@ -91,9 +116,10 @@ class AllocationTest {
     }
   }
 
-  @Test
-  void aStepOfAModel() {
-    try (LanguageModel model = TopknotAllocationTest_Recurrent.on(Device.cpu(2))) {
+  @ParameterizedTest
+  @MethodSource("models")
+  void aStepOfAModel(Function<Device, LanguageModel> open) {
+    try (LanguageModel model = open.apply(Device.cpu(2))) {
       int tokens = model.batch() * model.timesteps();
       Batch batch = Batch.full(new int[tokens], new int[tokens]);
       assertThat(bytesOfACall(BYTES_OF_A_STEP, () -> model.train(batch, UPDATE)))
@@ -107,7 +133,16 @@ class AllocationTest {
       return switch (moe.name().substring(moe.name().lastIndexOf('.') + 1)) {
         case "TwoFiftySix" ->
             new Parts(TopknotSpecs_TwoFiftySix.TOKENS, TopknotSpecs_TwoFiftySix.WIDTH);
+        case "WholeGroups" ->
+            new Parts(TopknotSpecs_WholeGroups.TOKENS, TopknotSpecs_WholeGroups.WIDTH);
+        case "Kinds" -> new Parts(TopknotExpertSpecs_Kinds.TOKENS, TopknotExpertSpecs_Kinds.WIDTH);
+        case "RecomputedKinds" ->
+            new Parts(
+                TopknotExpertSpecs_RecomputedKinds.TOKENS,
+                TopknotExpertSpecs_RecomputedKinds.WIDTH);
         case "Three" -> new Parts(TopknotSpecs_Three.TOKENS, TopknotSpecs_Three.WIDTH);
+        case "Lines" ->
+            new Parts(TopknotAdamFactoredTest_Lines.TOKENS, TopknotAdamFactoredTest_Lines.WIDTH);
         default -> new Parts(TopknotSpecs_SixtyFour.TOKENS, TopknotSpecs_SixtyFour.WIDTH);
       };
     }

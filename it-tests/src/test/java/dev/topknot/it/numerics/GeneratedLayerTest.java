@@ -7,15 +7,18 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Precision;
+import dev.topknot.it.numerics.LayerCase.Kind;
 import dev.topknot.it.reference.Adam;
 import dev.topknot.it.reference.Draw;
 import dev.topknot.it.reference.Expert;
 import dev.topknot.it.reference.Gating;
 import dev.topknot.it.reference.Gradients;
 import dev.topknot.it.reference.Matrix;
+import dev.topknot.it.reference.Mixture;
 import dev.topknot.it.reference.MoE;
 import dev.topknot.it.reference.Pass;
 import dev.topknot.it.reference.Products;
+import dev.topknot.it.reference.Shared;
 import dev.topknot.it.reference.Training;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Device;
@@ -35,6 +38,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Layers as the processor generates them against the reference, through the public interface. */
@@ -80,6 +84,19 @@ class GeneratedLayerTest {
       layer(
           TopknotSpecs_SixtyFour::on,
           new LayerCase(33, 33, 40, 64, 4, 17, ActivationFunction.SIGMOID, SOFTMAX_TOP_K));
+
+  /**
+   * Of each structure one, and shared ones; a kind is chosen less often than a token has experts.
+   */
+  private static final Generated KINDS =
+      layer(
+          TopknotExpertSpecs_Kinds::on,
+          new LayerCase(40, 33, 21, 12, 3, 0, null, TOP_K)
+              .of(
+                  new Kind(5, ActivationFunction.RELU, false),
+                  new Kind(1, ActivationFunction.SWIGLU, false),
+                  new Kind(6, ActivationFunction.GELU, false),
+                  new Kind(2, ActivationFunction.TANH, true)));
 
   private Balance latest;
 
@@ -132,7 +149,44 @@ class GeneratedLayerTest {
             new LayerCase(200, 190, 72, 3, 2, 136, ActivationFunction.RELU, NOISY_TOP_K)),
         rounded(
             TopknotSpecs_RoundedWideGated::on,
-            new LayerCase(150, 150, 136, 2, 1, 40, ActivationFunction.SWIGLU, SOFTMAX_TOP_K)));
+            new LayerCase(150, 150, 136, 2, 1, 40, ActivationFunction.SWIGLU, SOFTMAX_TOP_K)),
+        layer(
+            TopknotExpertSpecs_Deep::on,
+            new LayerCase(33, 29, 40, 5, 2, 0, ActivationFunction.RELU, NOISY_TOP_K)),
+        layer(
+            TopknotExpertSpecs_DeepFew::on,
+            new LayerCase(7, 6, 9, 300, 3, 0, ActivationFunction.GELU, TOP_K)),
+        layer(
+            TopknotExpertSpecs_DeepOneToken::on,
+            new LayerCase(1, 1, 5, 2, 2, 0, ActivationFunction.SIGMOID, SOFTMAX_TOP_K)),
+        rounded(
+            TopknotExpertSpecs_DeepRounded::on,
+            new LayerCase(70, 66, 37, 3, 2, 0, ActivationFunction.GELU, SOFTMAX_TOP_K)),
+        layer(
+            TopknotExpertSpecs_Recomputed::on,
+            new LayerCase(70, 61, 30, 3, 2, 0, ActivationFunction.GELU, NOISY_TOP_K)),
+        KINDS,
+        layer(
+            TopknotExpertSpecs_KindsFew::on,
+            new LayerCase(7, 7, 8, 300, 2, 0, null, NOISY_TOP_K)
+                .of(
+                    new Kind(5, ActivationFunction.RELU, false),
+                    new Kind(250, ActivationFunction.SWIGLU, false),
+                    new Kind(45, ActivationFunction.TANH, false))),
+        layer(
+            TopknotExpertSpecs_KindsAll::on,
+            new LayerCase(40, 35, 12, 3, 3, 0, null, NOISY_TOP_K)
+                .of(
+                    new Kind(1, ActivationFunction.GELU, false),
+                    new Kind(2, ActivationFunction.RELU, false))),
+        rounded(
+            TopknotExpertSpecs_KindsRounded::on,
+            new LayerCase(80, 77, 33, 6, 2, 0, null, TOP_K)
+                .of(
+                    new Kind(3, ActivationFunction.SWIGLU, false),
+                    new Kind(1, ActivationFunction.GELU, true),
+                    new Kind(3, ActivationFunction.RELU, false),
+                    new Kind(1, ActivationFunction.SWIGLU, true))));
   }
 
   private static Generated layer(Opener opener, LayerCase c) {
@@ -185,7 +239,7 @@ class GeneratedLayerTest {
   }
 
   static Stream<Generated> noiseless() {
-    return Stream.of(TWO_FIFTY_SIX, SIXTY_FOUR);
+    return Stream.of(TWO_FIFTY_SIX, SIXTY_FOUR, KINDS);
   }
 
   /** Frozen parameters stay, and their gradients do not count for the norm. */
@@ -345,7 +399,7 @@ class GeneratedLayerTest {
       Gating gate =
           new Gating(Gating.Kind.TOP_K, c.k(), 0, values.get("gate.weight").transposed(), null);
       MoE.Forward reference =
-          new MoE(gate, 0, 0, experts(c, values, Products.EXACT)).forward(x, null);
+          new MoE(gate, 0, 0, experts(c, values, false, Products.EXACT)).forward(x, null);
       layer.forward(xs, ys);
       layer.backward(dys, dxs);
       Close.check("y", Values.matrix(ys), reference.y());
@@ -407,7 +461,19 @@ class GeneratedLayerTest {
             new LayerCase(140, 131, 24, 1, 1, 136, ActivationFunction.GELU, TOP_K)),
         rounded(
             TopknotSpecs_RoundedSingleGated::on,
-            new LayerCase(7, 7, 9, 1, 1, 34, ActivationFunction.SWIGLU, TOP_K)));
+            new LayerCase(7, 7, 9, 1, 1, 34, ActivationFunction.SWIGLU, TOP_K)),
+        layer(
+            TopknotExpertSpecs_SingleDeep::on,
+            new LayerCase(33, 30, 40, 1, 1, 0, ActivationFunction.GELU, TOP_K)),
+        rounded(
+            TopknotExpertSpecs_SingleDeepRounded::on,
+            new LayerCase(66, 65, 9, 1, 1, 0, ActivationFunction.RELU, TOP_K)),
+        layer(
+            TopknotExpertSpecs_SingleAndShared::on,
+            new LayerCase(33, 31, 10, 1, 1, 0, null, TOP_K)
+                .of(
+                    new Kind(1, ActivationFunction.RELU, false),
+                    new Kind(1, ActivationFunction.SWIGLU, true))));
   }
 
   @ParameterizedTest
@@ -426,7 +492,7 @@ class GeneratedLayerTest {
       Values.draw(layer.parameters(), SEED);
       Values.poisonGradients(layer.parameters());
       Map<String, Matrix> values = Values.values(layer.parameters());
-      Pass reference = expert(c, values, 0, products).forward(x);
+      Pass reference = single(c, values, products, x);
 
       layer.forward(xs, ys);
       layer.backward(dys, dxs);
@@ -434,15 +500,36 @@ class GeneratedLayerTest {
       Gradients gradients = reference.backward(dy);
       Close.check("dx", Values.matrix(dxs), gradients.x(), products);
       Map<String, Matrix> actual = Values.gradients(layer.parameters());
-      assertThat(actual.keySet()).hasSameSizeAs(c.weights());
-      for (String weight : c.weights()) {
-        Close.check(
-            "d" + weight, actual.get("experts.0." + weight), gradients.get(weight), products);
-      }
+      assertThat(actual.keySet()).isEqualTo(gradients.byName().keySet());
+      actual.forEach((name, d) -> Close.check("d" + name, d, gradients.get(name), products));
       layer.infer(xs, ys);
       Close.check("inferred y", Values.matrix(ys), reference.y(), products);
       update(layer);
     }
+  }
+
+  /** What is computed again is what was not kept. */
+  @ParameterizedTest
+  @MethodSource("recomputed")
+  void recomputingGivesTheSameBits(Generated recomputed, Generated kept) {
+    Device device = devices().get(0);
+    assertThat(bits(recomputed, device)).isDeepEqualTo(bits(kept, device));
+  }
+
+  static Stream<Arguments> recomputed() {
+    LayerCase plain = new LayerCase(70, 61, 30, 3, 2, 0, ActivationFunction.GELU, NOISY_TOP_K);
+    LayerCase kinds = new LayerCase(33, 30, 14, 6, 2, 0, null, NOISY_TOP_K);
+    LayerCase single = new LayerCase(33, 30, 14, 1, 1, 0, null, TOP_K);
+    return Stream.of(
+        Arguments.of(
+            layer(TopknotExpertSpecs_Recomputed::on, plain),
+            layer(TopknotExpertSpecs_NotRecomputed::on, plain)),
+        Arguments.of(
+            layer(TopknotExpertSpecs_RecomputedKinds::on, kinds),
+            layer(TopknotExpertSpecs_NotRecomputedKinds::on, kinds)),
+        Arguments.of(
+            layer(TopknotExpertSpecs_RecomputedSingle::on, single),
+            layer(TopknotExpertSpecs_NotRecomputedSingle::on, single)));
   }
 
   @ParameterizedTest
@@ -500,18 +587,52 @@ class GeneratedLayerTest {
             null,
             values.get("gate.weight"),
             values.get("noise.weight"),
-            experts(c, values, products)));
+            experts(c, values, false, products),
+            experts(c, values, true, products)));
   }
 
-  private static List<Expert> experts(LayerCase c, Map<String, Matrix> values, Products products) {
-    return IntStream.range(0, c.experts()).mapToObj(i -> expert(c, values, i, products)).toList();
+  /** Those that the gate chooses from, or those that every token visits. */
+  private static List<Expert> experts(
+      LayerCase c, Map<String, Matrix> values, boolean shared, Products products) {
+    List<Expert> experts = new ArrayList<>();
+    for (Kind kind : c.kinds()) {
+      for (int i = 0; i < kind.count() && kind.shared() == shared; i++) {
+        String name = (shared ? "shared." : "experts.") + experts.size();
+        List<Matrix> weights = weights(values, name).stream().map(values::get).toList();
+        experts.add(Expert.of(kind.activation().name(), weights, products));
+      }
+    }
+    return experts;
   }
 
-  private static Expert expert(LayerCase c, Map<String, Matrix> values, int i, Products products) {
-    return Expert.of(
-        c.activation().name(),
-        c.weights().stream().map(w -> values.get("experts." + i + "." + w)).toList(),
-        products);
+  /** The pass of one expert without a gate, and of those that every token visits. */
+  private static Pass single(LayerCase c, Map<String, Matrix> values, Products products, Matrix x) {
+    Matrix ones = Matrix.zeros(x.rows(), 1);
+    Arrays.fill(ones.data(), 1);
+    Mixture mixture = new Mixture(x, ones, experts(c, values, false, products));
+    Pass shared = new Shared(experts(c, values, true, products)).forward(x);
+    return new Pass() {
+      @Override
+      public Matrix y() {
+        return mixture.y().plus(shared.y());
+      }
+
+      @Override
+      public Gradients backward(Matrix dy) {
+        Gradients own = mixture.backward(dy);
+        Gradients others = shared.backward(dy);
+        Map<String, Matrix> byName = new HashMap<>(own.byName());
+        byName.putAll(others.byName());
+        return new Gradients(own.x().plus(others.x()), byName);
+      }
+    };
+  }
+
+  /** The full names of an expert's weights: w1, w2, ... */
+  private static List<String> weights(Map<String, Matrix> values, String expert) {
+    return IntStream.iterate(1, w -> values.containsKey(expert + ".w" + w), w -> w + 1)
+        .mapToObj(w -> expert + ".w" + w)
+        .toList();
   }
 
   private static void checkGradients(
@@ -525,14 +646,36 @@ class GeneratedLayerTest {
           reference.get("noiseWeights").transposed(),
           products);
     }
-    for (String weight : c.weights()) {
-      List<String> names =
-          IntStream.range(0, c.experts()).mapToObj(i -> "experts." + i + "." + weight).toList();
-      Close.check(
-          "d" + weight,
-          LayerCase.stack(names.stream().map(actual::get).toList()),
-          LayerCase.stack(names.stream().map(reference::get).toList()),
-          products);
+    checkExperts(c, actual, reference, false, products);
+    checkExperts(c, actual, reference, true, products);
+  }
+
+  /** The gradients of each weight of a kind of experts, one below the other. */
+  private static void checkExperts(
+      LayerCase c,
+      Map<String, Matrix> actual,
+      Gradients reference,
+      boolean shared,
+      Products products) {
+    int first = 0;
+    for (Kind kind : c.kinds()) {
+      if (kind.shared() != shared) {
+        continue;
+      }
+      String prefix = shared ? "shared." : "experts.";
+      for (String one : weights(actual, prefix + first)) {
+        String weight = one.substring(one.lastIndexOf('.'));
+        List<String> names =
+            IntStream.range(first, first + kind.count())
+                .mapToObj(i -> prefix + i + weight)
+                .toList();
+        Close.check(
+            "d" + one,
+            LayerCase.stack(names.stream().map(actual::get).toList()),
+            LayerCase.stack(names.stream().map(reference::get).toList()),
+            products);
+      }
+      first += kind.count();
     }
   }
 

@@ -22,6 +22,7 @@ import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Evaluation;
 import dev.topknot.runtime.Parameter;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Step;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.cpu.Noise;
@@ -30,6 +31,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -262,17 +264,50 @@ class GeneratedModelTest {
       List<Batch> batches = List.of(batch(5, TOKENS), batch(6, 31));
       double sum = 0;
       State state = State.ZERO;
+      Map<Batch, LanguageModel.Forward> passes = new HashMap<>();
       for (Batch b : batches) {
         LanguageModel.Forward pass =
             reference.forward(evaluation(BATCH, b.inputs(), b.targets(), b.valid(), state));
         sum += pass.softmax().meanLoss() * b.valid();
         state = State.after(pass, b.valid());
+        passes.put(b, pass);
       }
       for (dev.topknot.runtime.LanguageModel m : List.of(model, other)) {
         Evaluation evaluation = m.evaluate(batches);
         close("loss", evaluation.loss(), sum / (TOKENS + 31), precision);
         assertThat(evaluation.tokens()).isEqualTo(TOKENS + 31);
+        List<Batch> routed = new ArrayList<>();
+        Evaluation again =
+            m.evaluate(
+                batches,
+                (batch, routings) -> {
+                  checkRouting(routings, passes.get(batch), batch.valid(), precision);
+                  routed.add(batch);
+                });
+        assertThat(routed).isEqualTo(batches);
+        assertThat(again).isEqualTo(evaluation);
       }
+    }
+  }
+
+  /** Each valid token's experts, the best first, and their gates: what the layers after it left. */
+  private void checkRouting(
+      List<Routing> routings, LanguageModel.Forward reference, int valid, Precision precision) {
+    assertThat(routings).extracting(Routing::layer).containsExactly("experts", "switched");
+    assertThat(routings).extracting(Routing::k).containsExactly(2, 1);
+    for (Routing routing : routings) {
+      Gating.Forward gate = reference.moe(routing.layer()).gate();
+      assertThat(routing.tokens()).isEqualTo(valid);
+      Matrix gates = Matrix.zeros(valid, gate.gates().columns());
+      for (int t = 0; t < valid; t++) {
+        int token = t;
+        assertThat(IntStream.range(0, routing.k()).map(i -> routing.expert(token, i)).toArray())
+            .isEqualTo(gate.chosen()[t]);
+        for (int i = 0; i < routing.k(); i++) {
+          gates.set(t, routing.expert(t, i), routing.gate(t, i));
+        }
+      }
+      close(routing.layer() + ".gates", gates, gate.gates(), precision);
     }
   }
 

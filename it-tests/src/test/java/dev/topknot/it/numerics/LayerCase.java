@@ -16,6 +16,9 @@ import java.util.Objects;
  *
  * @param tokens that the layer is compiled for
  * @param valid that count
+ * @param hidden of the experts that {@link #draw} makes, all of one kind
+ * @param activation likewise; null where there are several kinds
+ * @param kinds of experts, those that the gate chooses from in the order of their numbers
  */
 record LayerCase(
     int tokens,
@@ -25,15 +28,53 @@ record LayerCase(
     int k,
     int hidden,
     ActivationFunction activation,
-    Gating gating) {
+    Gating gating,
+    List<Kind> kinds) {
   static final double NOISE_FLOOR = 0.01;
   static final double IMPORTANCE_LOSS = 0.3;
   static final double LOAD_LOSS = 0.2;
   static final int STEP = 5;
   static final int STREAM_LAYER = 3;
 
+  /** Experts of one kind, as many as it counts. */
+  record Kind(int count, ActivationFunction activation, boolean shared) {}
+
+  /** A case of one kind of experts. */
+  LayerCase(
+      int tokens,
+      int valid,
+      int width,
+      int experts,
+      int k,
+      int hidden,
+      ActivationFunction activation,
+      Gating gating) {
+    this(
+        tokens,
+        valid,
+        width,
+        experts,
+        k,
+        hidden,
+        activation,
+        gating,
+        List.of(new Kind(experts, activation, false)));
+  }
+
+  /** The same case with several kinds of experts, or one of another shape. */
+  LayerCase of(Kind... kinds) {
+    return new LayerCase(
+        tokens, valid, width, experts, k, hidden, activation, gating, List.of(kinds));
+  }
+
   /** Input, gradient of the output, and parameters. */
-  record Data(Matrix x, Matrix dy, Matrix gateWeights, Matrix noiseWeights, List<Expert> experts) {
+  record Data(
+      Matrix x,
+      Matrix dy,
+      Matrix gateWeights,
+      Matrix noiseWeights,
+      List<Expert> experts,
+      List<Expert> shared) {
     /** A weight of all experts, one below the other. */
     Matrix stacked(String weight) {
       return stacked(weight, 0, experts.size());
@@ -48,7 +89,8 @@ record LayerCase(
 
   /** A seed of its own for every case. */
   long seed() {
-    return Objects.hash(tokens, valid, width, experts, k, hidden, activation.name(), gating.name());
+    String function = activation == null ? kinds.toString() : activation.name();
+    return Objects.hash(tokens, valid, width, experts, k, hidden, function, gating.name());
   }
 
   boolean swiglu() {
@@ -80,7 +122,7 @@ record LayerCase(
       }
       list.add(Expert.of(activation.name(), weights));
     }
-    return new Data(x, dy, gateWeights, noiseWeights, list);
+    return new Data(x, dy, gateWeights, noiseWeights, list, List.of());
   }
 
   /** The reference of this layer. */
@@ -92,7 +134,7 @@ record LayerCase(
             (float) NOISE_FLOOR,
             data.gateWeights().transposed(),
             noisy() ? data.noiseWeights().transposed() : null);
-    return new MoE(gate, IMPORTANCE_LOSS, LOAD_LOSS, data.experts());
+    return new MoE(gate, IMPORTANCE_LOSS, LOAD_LOSS, data.experts(), data.shared());
   }
 
   /** ξ of every token, or null where the gate draws none. */

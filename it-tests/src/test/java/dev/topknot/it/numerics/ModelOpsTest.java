@@ -1,6 +1,7 @@
 package dev.topknot.it.numerics;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.it.reference.Activation;
@@ -10,14 +11,18 @@ import dev.topknot.it.reference.Gradients;
 import dev.topknot.it.reference.Matrix;
 import dev.topknot.it.reference.Modifiers;
 import dev.topknot.it.reference.Pass;
+import dev.topknot.it.reference.Products;
 import dev.topknot.runtime.cpu.CpuAccess;
 import dev.topknot.runtime.cpu.Dense;
 import dev.topknot.runtime.cpu.Embedding;
 import dev.topknot.runtime.cpu.FeedForward;
 import dev.topknot.runtime.cpu.Ints;
+import dev.topknot.runtime.cpu.LogUniform;
 import dev.topknot.runtime.cpu.Lstm;
 import dev.topknot.runtime.cpu.Noise;
 import dev.topknot.runtime.cpu.Pointwise;
+import dev.topknot.runtime.cpu.ProjectedLstm;
+import dev.topknot.runtime.cpu.SampledSoftmaxLoss;
 import dev.topknot.runtime.cpu.SoftmaxLoss;
 import dev.topknot.runtime.cpu.SwigluFeedForward;
 import java.util.Arrays;
@@ -110,6 +115,72 @@ class ModelOpsTest {
         Close.check("carried h", h0Op, reference.h(valid));
         Close.check("carried c", c0Op, reference.c(valid));
         once = sameBits(once, h, dx, dWx, dWh, dBias);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, 8, 8, 1",
+    "7, 1, 5, 8, 40, 33",
+    "3, 11, 33, 40, 40, 8",
+    "3, 11, 20, 8, 65, 64",
+    "1, 33, 33, 33, 130, 70",
+    "11, 3, 32, 33, 512, 128",
+    "4, 5, 2, 8, 8, 5"
+  })
+  void projectedLstm(int batch, int timesteps, int valid, int inputs, int units, int projection) {
+    int tokens = batch * timesteps;
+    Draw draw = new Draw(units);
+    Matrix x = draw.normal(tokens, inputs, 1).rounded();
+    Matrix dh = draw.normal(tokens, projection, 1).rounded();
+    Matrix h0 = draw.normal(batch, projection, 1).rounded();
+    Matrix c0 = draw.normal(batch, units, 1).rounded();
+    dev.topknot.it.reference.Lstm lstm =
+        new dev.topknot.it.reference.Lstm(
+            draw.weights(4 * units, inputs).rounded(),
+            draw.weights(4 * units, projection).rounded(),
+            draw.normal(1, 4 * units, 1).rounded(),
+            draw.weights(projection, units).rounded());
+    dev.topknot.it.reference.Lstm.Forward reference = lstm.forward(x, h0, c0);
+    Gradients gradients = reference.backward(dh.resized(valid).resized(tokens));
+    float[] once = null;
+    for (int threads : THREADS) {
+      try (OpRig rig = new OpRig(threads, tokens, valid)) {
+        ProjectedLstm op =
+            new ProjectedLstm(rig.context, "", batch, timesteps, inputs, units, projection);
+        dev.topknot.runtime.cpu.Matrix xOp = rig.rows(x);
+        dev.topknot.runtime.cpu.Matrix wx = rig.buffers.floats(lstm.inputWeights());
+        dev.topknot.runtime.cpu.Matrix wh = rig.buffers.floats(lstm.recurrentWeights());
+        dev.topknot.runtime.cpu.Matrix wr = rig.buffers.floats(lstm.projection());
+        dev.topknot.runtime.cpu.Matrix bias = rig.buffers.floats(lstm.bias());
+        dev.topknot.runtime.cpu.Matrix h0Op = rig.buffers.floats(h0);
+        dev.topknot.runtime.cpu.Matrix c0Op = rig.buffers.floats(c0);
+        dev.topknot.runtime.cpu.Matrix gates = rig.rows(4 * units);
+        dev.topknot.runtime.cpu.Matrix cells = rig.rows(units);
+        dev.topknot.runtime.cpu.Matrix out = rig.rows(units);
+        dev.topknot.runtime.cpu.Matrix h = rig.rows(projection);
+        op.forward(rig.run, xOp, wx, wh, wr, bias, h0Op, c0Op, gates, cells, out, h);
+        Close.check("h", h, valid, reference.y().resized(valid));
+
+        dev.topknot.runtime.cpu.Matrix dhOp = rig.rows(dh);
+        dev.topknot.runtime.cpu.Matrix dx = rig.rows(inputs);
+        dev.topknot.runtime.cpu.Matrix dWx = rig.buffers.floats(4 * units, inputs);
+        dev.topknot.runtime.cpu.Matrix dWh = rig.buffers.floats(4 * units, projection);
+        dev.topknot.runtime.cpu.Matrix dWr = rig.buffers.floats(projection, units);
+        dev.topknot.runtime.cpu.Matrix dBias = rig.buffers.floats(1, 4 * units);
+        op.backward(
+            rig.run, xOp, wx, wh, wr, h0Op, c0Op, gates, cells, out, h, dhOp, dx, dWx, dWh, dWr,
+            dBias);
+        Close.check("dx", dx, valid, gradients.x().resized(valid));
+        Close.check("dInputWeights", dWx, gradients.get("inputWeights"));
+        Close.check("dRecurrentWeights", dWh, gradients.get("recurrentWeights"));
+        Close.check("dProjection", dWr, gradients.get("projection"));
+        Close.check("dBias", dBias, gradients.get("bias"));
+        op.commit(rig.run, cells, h, h0Op, c0Op);
+        Close.check("carried h", h0Op, reference.h(valid));
+        Close.check("carried c", c0Op, reference.c(valid));
+        once = sameBits(once, h, dx, dWx, dWh, dWr, dBias);
       }
     }
   }
@@ -253,6 +324,83 @@ class ModelOpsTest {
         Close.check("dBias", dBias, gradients.get("bias"));
         once = sameBits(once, dx, dWeight, dBias);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 8, 2, 1",
+    "7, 5, 8, 3, 1",
+    "1, 1, 8, 11, 10",
+    "7, 5, 40, 1000, 30",
+    "33, 33, 512, 77, 76",
+    "33, 20, 8, 5003, 1024",
+    "300, 300, 24, 40, 7"
+  })
+  void sampledSoftmaxLoss(int tokens, int valid, int width, int vocabulary, int samples) {
+    Draw draw = new Draw(vocabulary);
+    Matrix x = draw.normal(tokens, width, 1).rounded();
+    Matrix weight = draw.normal(vocabulary, width, 1).rounded();
+    Matrix bias = draw.normal(1, vocabulary, 1).rounded();
+    int[] targets = draw.ids(tokens, vocabulary);
+    LogUniform law = new LogUniform(vocabulary);
+    int[] candidates = new int[samples];
+    int layer = 4;
+    int stream = Noise.stream(layer, Noise.Purpose.SAMPLE, 0);
+    law.draw(OpRig.SEED, OpRig.STEP, 0, stream, candidates);
+    if (samples == 1) {
+      Arrays.fill(targets, candidates[0]); // so that nothing is left beside the target
+    }
+    dev.topknot.it.reference.SampledSoftmaxLoss.Forward reference =
+        new dev.topknot.it.reference.SampledSoftmaxLoss(
+                weight,
+                bias,
+                Arrays.stream(candidates).boxed().toList(),
+                id -> samples * law.probability(id),
+                Products.EXACT)
+            .forward(x.resized(valid), Arrays.copyOf(targets, valid));
+    Gradients gradients = reference.backward();
+    int classes = Math.min(samples + tokens, vocabulary);
+    float[] once = null;
+    for (int threads : THREADS) {
+      try (OpRig rig = new OpRig(threads, tokens, valid)) {
+        Arrays.fill(targets, valid, tokens, -1);
+        SampledSoftmaxLoss op =
+            new SampledSoftmaxLoss(rig.context, "", tokens, width, vocabulary, samples, layer);
+        dev.topknot.runtime.cpu.Matrix xOp = rig.rows(x);
+        dev.topknot.runtime.cpu.Matrix w = rig.buffers.floats(weight);
+        dev.topknot.runtime.cpu.Matrix b = rig.buffers.floats(bias);
+        Ints ids = rig.buffers.ints(classes);
+        Ints count = rig.buffers.ints(1);
+        dev.topknot.runtime.cpu.Matrix rows = rig.buffers.floats(classes, width);
+        dev.topknot.runtime.cpu.Matrix logits = rig.rows(classes);
+        dev.topknot.runtime.cpu.Matrix losses = rig.buffers.floats(1, tokens);
+        Ints targetsOp = rig.buffers.ints(targets);
+        dev.topknot.runtime.cpu.Matrix dx = rig.rows(width);
+        dev.topknot.runtime.cpu.Matrix dWeight = rig.buffers.floats(vocabulary, width);
+        dev.topknot.runtime.cpu.Matrix dBias = rig.buffers.floats(1, vocabulary);
+        for (boolean add : new boolean[] {false, true}) {
+          op.forward(rig.run, xOp, w, b, targetsOp, ids, count, rows, logits, losses);
+          assertThat(rig.run.lossSum() / valid)
+              .isCloseTo(reference.meanLoss(), withinPercentage(100 * Close.TOLERANCE));
+          CpuAccess.add(rig.run, add);
+          op.backward(rig.run, xOp, ids, count, rows, logits, dx, dWeight, dBias);
+          closeOrZero("dx", Buffers.read(dx, valid), gradients.x());
+          double scale = add ? 2 : 1;
+          closeOrZero("dWeight", Buffers.read(dWeight), gradients.get("weights").scaled(scale));
+          closeOrZero("dBias", Buffers.read(dBias), gradients.get("bias").scaled(scale));
+        }
+        once = sameBits(once, dx, dWeight, dBias, losses);
+      }
+    }
+  }
+
+  /** Where every candidate is the target, gradients are exactly zero. */
+  private static void closeOrZero(String name, Matrix actual, Matrix reference) {
+    if (Arrays.stream(reference.data()).allMatch(it -> it == 0)) {
+      assertThat(actual.data()).as(name).containsOnly(0);
+    } else {
+      Close.check(name, actual, reference);
     }
   }
 

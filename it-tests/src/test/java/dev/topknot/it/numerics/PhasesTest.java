@@ -69,6 +69,16 @@ class PhasesTest {
   }
 
   @Test
+  void anotherOptimizer() throws ReflectiveOperationException {
+    List<Phases.Timed> steps =
+        Phases.measure(AdamFactoredTest.Lines.class, 1).programs().get(0).steps();
+    assertThat(steps)
+        .extracting(it -> it.phase().call())
+        .endsWith("AdamFactored.norm", "AdamFactored.update");
+    assertThat(steps).allMatch(it -> it.seconds() > 0);
+  }
+
+  @Test
   void unknown() {
     assertThatThrownBy(() -> Phases.measure(PhasesTest.class, 1))
         .isInstanceOf(ClassNotFoundException.class)

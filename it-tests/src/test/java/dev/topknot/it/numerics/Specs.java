@@ -7,6 +7,7 @@ import dev.topknot.dsl.Dropout;
 import dev.topknot.dsl.Embedding;
 import dev.topknot.dsl.Expert;
 import dev.topknot.dsl.Gating;
+import dev.topknot.dsl.Hierarchy;
 import dev.topknot.dsl.Lstm;
 import dev.topknot.dsl.MoELayer;
 import dev.topknot.dsl.MoEModel;
@@ -196,6 +197,92 @@ final class Specs {
   @Expert(hidden = 34, activation = ActivationFunction.SWIGLU)
   interface RoundedSingleGated extends MoE {}
 
+  @MoELayer(
+      experts = 12,
+      k = 2,
+      width = 37,
+      tokens = 33,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Hierarchy(groups = 3, k = 2)
+  @Expert(hidden = 21)
+  interface ThreeGroups extends MoE {}
+
+  @MoELayer(
+      experts = 12,
+      k = 2,
+      width = 8,
+      tokens = 1,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Hierarchy(groups = 3, k = 2)
+  @Expert(hidden = 12)
+  interface OneTokenInGroups extends MoE {}
+
+  /** Every token goes to both groups. */
+  @MoELayer(
+      experts = 10,
+      k = 2,
+      width = 40,
+      tokens = 70,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Hierarchy(groups = 2, k = 2)
+  @Expert(hidden = 9, activation = ActivationFunction.GELU)
+  interface BothGroups extends MoE {}
+
+  /** Every token goes to all experts of its groups. */
+  @MoELayer(
+      experts = 15,
+      k = 3,
+      width = 30,
+      tokens = 150,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Hierarchy(groups = 5, k = 2)
+  @Expert(hidden = 33, activation = ActivationFunction.SWIGLU)
+  interface WholeGroups extends MoE {}
+
+  /** Gates that keep all there is on both levels. */
+  @MoELayer(
+      experts = 6,
+      k = 3,
+      width = 16,
+      tokens = 20,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Hierarchy(groups = 2, k = 2)
+  @Expert(hidden = 7)
+  @SuppressWarnings("TK032") // a load that has no gradient
+  interface AllOfAll extends MoE {}
+
+  /** More groups than rows, and experts behind the first 128 of a group. */
+  @MoELayer(
+      experts = 4096,
+      k = 2,
+      width = 12,
+      tokens = 7,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD)
+  @Hierarchy(groups = 16, k = 1)
+  @Expert(hidden = 3)
+  @SuppressWarnings("TK031") // primary gate values of 1
+  interface SixteenGroups extends MoE {}
+
+  /** Several tiles of rows a group. */
+  @MoELayer(
+      experts = 8,
+      k = 1,
+      width = 20,
+      tokens = 300,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD,
+      precision = Precision.BF16)
+  @Hierarchy(groups = 4, k = 2)
+  @Expert(hidden = 10)
+  @SuppressWarnings("TK031") // secondary gate values of 1
+  interface RoundedGroups extends MoE {}
+
   @MoELayer(experts = 5, k = 2, width = 8, tokens = 33)
   @Expert(hidden = 24)
   interface Inner extends MoE {}
@@ -228,10 +315,38 @@ final class Specs {
     @Residual
     MoE twin();
 
-    @Lstm(units = 9)
+    @Lstm(units = 9, projection = 7)
     Layer above();
 
     @Softmax(vocabulary = 50)
+    Layer next();
+  }
+
+  /** A projected recurrent layer, and a softmax that training samples. */
+  @MoEModel(batch = 3, timesteps = 7)
+  interface Sampled extends LanguageModel {
+    @Embedding(vocabulary = 100, width = 12)
+    Layer words();
+
+    @Lstm(units = 17, projection = 12)
+    @Residual
+    Layer below();
+
+    @Softmax(vocabulary = 100, samples = 25)
+    Layer next();
+  }
+
+  /** Likewise with bf16 operands. */
+  @MoEModel(batch = 3, timesteps = 7, precision = Precision.BF16)
+  interface RoundedSampled extends LanguageModel {
+    @Embedding(vocabulary = 100, width = 12)
+    Layer words();
+
+    @Lstm(units = 17, projection = 12)
+    @Residual
+    Layer below();
+
+    @Softmax(vocabulary = 100, samples = 25)
     Layer next();
   }
 
@@ -264,7 +379,7 @@ final class Specs {
     @Residual
     MoE twin();
 
-    @Lstm(units = 9)
+    @Lstm(units = 9, projection = 7)
     Layer above();
 
     @Softmax(vocabulary = 50)

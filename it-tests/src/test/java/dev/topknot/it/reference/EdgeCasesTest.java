@@ -229,6 +229,42 @@ class EdgeCasesTest {
     assertThat(p.get(0, 2)).isEqualTo(1);
   }
 
+  /** By hand: of squares 1, 4, 9, 0 the row means are 2.5, 4.5, the column means 5, 2, all 3.5. */
+  @Test
+  void adamsSecondMomentIsThatOfRowsTimesThatOfColumns() {
+    Matrix p = Matrix.zeros(2, 2);
+    Adam.factored(0.999, 1e-8, 2, 2).step(p, Matrix.of(2, 2, 1, 2, -3, 0.0), 0.1);
+    assertThat(p.get(0, 0)).isCloseTo(-0.1 / Math.sqrt(2.5 * 5 / 3.5), within(1e-8));
+    assertThat(p.get(0, 1)).isCloseTo(-0.2 / Math.sqrt(2.5 * 2 / 3.5), within(1e-8));
+    assertThat(p.get(1, 0)).isCloseTo(0.3 / Math.sqrt(4.5 * 5 / 3.5), within(1e-8));
+    assertThat(p.get(1, 1)).isZero();
+  }
+
+  /** Squares that are a product of rows and columns, one row, or one column: nothing is lost. */
+  @Test
+  void adamFactoredIsAdamWithoutAFirstMomentWhereSquaresAreAProduct() {
+    for (int[] shape : List.of(new int[] {3, 4}, new int[] {1, 5}, new int[] {5, 1})) {
+      Matrix whole = draw.normal(shape[0], shape[1], 1);
+      Matrix factored = whole.copy();
+      Adam adam = new Adam(0, 0.9, 1e-8, shape[0], shape[1]);
+      Adam product = Adam.factored(0.9, 1e-8, shape[0], shape[1]);
+      Matrix g = draw.normal(shape[0], 1, 1).times(draw.normal(1, shape[1], 1));
+      for (int step = 1; step < 5; step++) {
+        adam.step(whole, g.scaled(step), 0.1);
+        product.step(factored, g.scaled(step), 0.1);
+        assertThat(factored.distanceFrom(whole)).isLessThan(1e-12);
+      }
+    }
+  }
+
+  @Test
+  void adamFactoredLeavesAnExpertAloneThatWasNeverUsed() {
+    Matrix p = draw.normal(3, 4, 1);
+    Matrix before = p.copy();
+    Adam.factored(0.999, 1e-8, 3, 4).step(p, Matrix.zeros(3, 4), 0.1);
+    assertThat(p.data()).isEqualTo(before.data());
+  }
+
   @Test
   void theRateRisesAndFalls() {
     assertThat(Training.rate(0.5, 1000, 1)).isCloseTo(0.0005, within(1e-18));

@@ -2,6 +2,7 @@ package dev.topknot.it.reference;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -106,6 +107,40 @@ class GradientsTest {
           .isEqualTo(tokens);
     }
     checkPass(draw.normal(tokens, width, 1), x, parameters, () -> moe.forward(x, xi));
+  }
+
+  /** Experts of different shapes, and shared ones. */
+  @Test
+  void kindsOfExperts() {
+    Draw draw = new Draw(31);
+    int width = 5;
+    Matrix x = draw.normal(8, width, 1);
+    Matrix noise = draw.normal(8, 4, 1);
+    Map<String, Matrix> parameters = new LinkedHashMap<>();
+    parameters.put("gateWeights", draw.weights(width, 4));
+    parameters.put("noiseWeights", draw.weights(width, 4));
+    Gating gating =
+        new Gating(
+            Gating.Kind.NOISY_TOP_K,
+            2,
+            0.01,
+            parameters.get("gateWeights"),
+            parameters.get("noiseWeights"));
+    List<Expert> experts = new ArrayList<>(draw.experts(2, "TANH", width, 3));
+    experts.addAll(draw.experts(1, "SWIGLU", width, 6));
+    experts.addAll(draw.experts(1, "GELU", width, 4, 7));
+    List<Expert> shared = new ArrayList<>(draw.experts(1, "SIGMOID", width, 3, 2));
+    shared.addAll(draw.experts(1, "SWIGLU", width, 4));
+    for (int i = 0; i < experts.size(); i++) {
+      String prefix = "experts." + i + ".";
+      experts.get(i).weights().forEach((name, w) -> parameters.put(prefix + name, w));
+    }
+    for (int s = 0; s < shared.size(); s++) {
+      String prefix = "shared." + s + ".";
+      shared.get(s).weights().forEach((name, w) -> parameters.put(prefix + name, w));
+    }
+    MoE moe = new MoE(gating, 0.7, 0.3, experts, shared);
+    checkPass(draw.normal(8, width, 1), x, parameters, () -> moe.forward(x, noise));
   }
 
   @Test
@@ -234,6 +269,28 @@ class GradientsTest {
     Matrix keep = draw.keep(4, 6, 0.3);
     Modifiers modifiers = new Modifiers(Activation.SIGMOID, 0.3, true);
     checkPass(draw.normal(4, 6, 1), output, Map.of(), () -> modifiers.forward(input, output, keep));
+  }
+
+  /** Ids drawn twice, ids that are targets, targets that were not drawn. */
+  @Test
+  void sampledSoftmaxLoss() {
+    Draw draw = new Draw(16);
+    Matrix x = draw.normal(5, 4, 1);
+    Matrix weights = draw.normal(9, 4, 1);
+    Matrix bias = draw.normal(1, 9, 1);
+    int[] targets = {3, 0, 3, 8, 1};
+    SampledSoftmaxLoss softmax =
+        new SampledSoftmaxLoss(
+            weights,
+            bias,
+            List.of(0, 3, 3, 5, 1, 0, 2),
+            id -> 7 * Math.log((id + 2.0) / (id + 1)) / Math.log(10),
+            Products.EXACT);
+    DoubleSupplier loss = () -> softmax.forward(x, targets).meanLoss();
+    Gradients gradients = softmax.forward(x, targets).backward();
+    FiniteDifferences.check("x", x, gradients.x(), loss);
+    FiniteDifferences.check("weights", weights, gradients.get("weights"), loss);
+    FiniteDifferences.check("bias", bias, gradients.get("bias"), loss);
   }
 
   @Test

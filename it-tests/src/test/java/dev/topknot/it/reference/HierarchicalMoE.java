@@ -41,7 +41,20 @@ public final class HierarchicalMoE {
    *     read theirs
    */
   public Forward forward(Matrix x, Matrix primaryNoise, List<Matrix> secondaryNoise) {
-    return new Forward(x, primaryNoise, secondaryNoise);
+    return forward(x, primaryNoise, secondaryNoise, null);
+  }
+
+  /**
+   * Runs the layer.
+   *
+   * @param x [tokens, width]
+   * @param primaryNoise ξ of the primary gate, [tokens, groups]; null in evaluation
+   * @param secondaryNoise ξ of each group's gate, [tokens, group size]; null in evaluation
+   * @param chosen a device's selection, the experts of each token, or null for the gates' own
+   */
+  public Forward forward(
+      Matrix x, Matrix primaryNoise, List<Matrix> secondaryNoise, int[][] chosen) {
+    return new Forward(x, primaryNoise, secondaryNoise, chosen);
   }
 
   /** The layer's forward pass. Its own losses are part of what {@link #backward} differentiates. */
@@ -55,19 +68,25 @@ public final class HierarchicalMoE {
     private final double[] importance;
     private final double[] load;
 
-    private Forward(Matrix x, Matrix primaryNoise, List<Matrix> secondaryNoise) {
+    private Forward(Matrix x, Matrix primaryNoise, List<Matrix> secondaryNoise, int[][] device) {
       groupSize = secondary.get(0).experts();
-      gp = primary.forward(x, primaryNoise, null);
+      gp = primary.forward(x, primaryNoise, device == null ? null : groups(device));
       tokens = new int[secondary.size()][];
       gates = Matrix.zeros(x.rows(), experts.size());
       load = new double[experts.size()];
       for (int group = 0; group < secondary.size(); group++) {
         int i = group;
-        tokens[i] = IntStream.range(0, x.rows()).filter(t -> gp.gates().get(t, i) > 0).toArray();
+        tokens[i] =
+            IntStream.range(0, x.rows())
+                .filter(t -> Arrays.stream(gp.chosen()[t]).anyMatch(chosen -> chosen == i))
+                .toArray();
         Gating.Forward g =
             secondary
                 .get(i)
-                .forward(x.gather(tokens[i]), secondaryNoise.get(i).gather(tokens[i]), null);
+                .forward(
+                    x.gather(tokens[i]),
+                    secondaryNoise == null ? null : secondaryNoise.get(i).gather(tokens[i]),
+                    device == null ? null : within(device, i));
         gs.add(g);
         for (int j = 0; j < groupSize; j++) {
           for (int r = 0; r < tokens[i].length; r++) {
@@ -83,9 +102,49 @@ public final class HierarchicalMoE {
       importance = gates.columnSums().data();
     }
 
+    private int[][] groups(int[][] device) {
+      return Arrays.stream(device)
+          .map(experts -> Arrays.stream(experts).map(e -> e / groupSize).distinct().toArray())
+          .toArray(int[][]::new);
+    }
+
+    /** What a device chose in a group, for the tokens that it sent there. */
+    private int[][] within(int[][] device, int group) {
+      return Arrays.stream(tokens[group])
+          .mapToObj(
+              t ->
+                  Arrays.stream(device[t])
+                      .filter(e -> e / groupSize == group)
+                      .map(e -> e % groupSize)
+                      .toArray())
+          .toArray(int[][]::new);
+    }
+
     @Override
     public Matrix y() {
       return mixture.y();
+    }
+
+    /** How many tokens each expert has. */
+    public long[] counts() {
+      long[] counts = new long[experts.size()];
+      for (int i = 0; i < gs.size(); i++) {
+        for (int[] experts : gs.get(i).chosen()) {
+          for (int j : experts) {
+            counts[i * groupSize + j]++;
+          }
+        }
+      }
+      return counts;
+    }
+
+    /** The gaps of the tokens whose groups or experts a device chose differently. */
+    public List<Double> gaps(int[][] device) {
+      List<Double> gaps = new ArrayList<>(gp.gaps(groups(device)).values());
+      for (int i = 0; i < gs.size(); i++) {
+        gaps.addAll(gs.get(i).gaps(within(device, i)).values());
+      }
+      return gaps;
     }
 
     /** Gp(x)_i G_i(x)_j, [tokens, experts]. */

@@ -24,7 +24,7 @@ public final class LanguageModel {
   /** Parameter {@code weight} [vocabulary, width]; the first layer. */
   public record Words(String name, Modifiers modifiers) implements Layer {}
 
-  /** Parameters {@code weight_ih}, {@code weight_hh}, {@code bias}. */
+  /** Parameters {@code weight_ih}, {@code weight_hh}, {@code bias}, perhaps {@code weight_hr}. */
   public record Recurrent(String name, Modifiers modifiers) implements Layer {}
 
   /** Parameters {@code weight} and {@code bias}. */
@@ -78,6 +78,7 @@ public final class LanguageModel {
           "weights", "weight",
           "inputWeights", "weight_ih",
           "recurrentWeights", "weight_hh",
+          "projection", "weight_hr",
           "gateWeights", "gate.weight",
           "noiseWeights", "noise.weight");
 

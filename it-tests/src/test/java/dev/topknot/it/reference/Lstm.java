@@ -146,7 +146,8 @@ public record Lstm(
       for (int s = steps - 1; s >= 0; s--) {
         dh = dh.plus(at(dy, s));
         if (projection != null) {
-          dProjection = dProjection.plus(dh.transposedTimes(out[s].y().hadamard(tanh[s].y())));
+          Matrix cellOutputs = out[s].y().hadamard(tanh[s].y());
+          dProjection = dProjection.plus(products.transposedTimes(dh, cellOutputs));
           dh = dh.times(projection);
         }
         dc = dc.plus(tanh[s].backward(dh.hadamard(out[s].y())).x());

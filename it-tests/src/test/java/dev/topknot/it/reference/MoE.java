@@ -11,13 +11,25 @@ public final class MoE {
   private final double importanceWeight;
   private final double loadWeight;
   private final List<Expert> experts;
+  private final Shared shared;
 
   /** A layer of a gate, the weights of its losses, and as many experts as the gate knows. */
   public MoE(Gating gating, double importanceWeight, double loadWeight, List<Expert> experts) {
+    this(gating, importanceWeight, loadWeight, experts, List.of());
+  }
+
+  /** Likewise, with experts that every token visits besides. */
+  public MoE(
+      Gating gating,
+      double importanceWeight,
+      double loadWeight,
+      List<Expert> experts,
+      List<Expert> shared) {
     this.gating = gating;
     this.importanceWeight = importanceWeight;
     this.loadWeight = loadWeight;
     this.experts = List.copyOf(experts);
+    this.shared = new Shared(List.copyOf(shared));
   }
 
   /** Runs all rows of {@code x} with the gate's own selection. */
@@ -43,6 +55,7 @@ public final class MoE {
     private final int valid;
     private final Gating.Forward gate;
     private final Mixture mixture;
+    private final Pass visited;
     private final double[] importance;
     private final double[] load;
 
@@ -52,13 +65,14 @@ public final class MoE {
       Matrix live = x.resized(valid);
       gate = gating.forward(live, noise == null ? null : noise.resized(valid), chosen);
       mixture = new Mixture(live, gate.gates(), experts);
+      visited = shared.forward(live);
       importance = gate.importance();
       load = gate.load();
     }
 
     @Override
     public Matrix y() {
-      return mixture.y().resized(tokens);
+      return mixture.y().plus(visited.y()).resized(tokens);
     }
 
     /** The gate's part: gate values, selection, gaps; of the valid tokens. */
@@ -97,7 +111,10 @@ public final class MoE {
       Gradients fromGate = gate.backward(dGates, weightedGradient(loadWeight, load));
       Map<String, Matrix> byName = new LinkedHashMap<>(fromGate.byName());
       byName.putAll(fromExperts.byName());
-      return new Gradients(fromExperts.x().plus(fromGate.x()).resized(tokens), byName);
+      Gradients fromShared = visited.backward(live);
+      byName.putAll(fromShared.byName());
+      Matrix dx = fromExperts.x().plus(fromGate.x()).plus(fromShared.x());
+      return new Gradients(dx.resized(tokens), byName);
     }
   }
 

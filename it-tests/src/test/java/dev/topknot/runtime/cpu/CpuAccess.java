@@ -7,6 +7,7 @@ import dev.topknot.runtime.program.Layout;
 import dev.topknot.runtime.program.Program;
 import java.util.BitSet;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 
 /** Lets the numerical tests set up what otherwise only the runtime does. */
@@ -15,7 +16,7 @@ public final class CpuAccess {
 
   /** A context for operations that are handed all their memory. */
   public static CpuContext context(int threads, Options options, Layout layout) {
-    return new CpuContext(Cpu.of(threads), options, layout, null, null, null, null, null, null);
+    return new CpuContext(Cpu.of(threads), options, layout, null, null, Map.of(), null, null);
   }
 
   /** A run of a program of so many tokens with nothing frozen. */

@@ -33,7 +33,7 @@ final class GateRules {
             Problem.K_NOT_POSITIVE,
             moe.layer().site("k"),
             moe.k().getAsInt(),
-            Math.max(1, moe.experts().orElse(1)));
+            Math.max(1, moe.choices().orElse(1)));
       }
     }
   }
@@ -76,6 +76,9 @@ final class GateRules {
       if (moe.gated() && moe.k().orElse(0) == 1 && moe.layer().is("gating", Gating.NOISY_TOP_K)) {
         findings.add(Problem.NOISY_TOP_1, moe.layer().site("k"));
       }
+      if (moe.groups().isPresent() && moe.groupsOfToken().orElse(0) == 1) {
+        findings.add(Problem.NOISY_TOP_1, moe.hierarchy().orElseThrow().site("k"));
+      }
     }
   }
 
@@ -90,7 +93,7 @@ final class GateRules {
       if (!layer.is("gating", Gating.NOISY_TOP_K)) {
         noEffect(
             layer, "loadLoss", "without noise the load is a count and has no gradient", findings);
-      } else if (moe.k().equals(moe.experts())) {
+      } else if (moe.k().equals(moe.choices()) && moe.groupsOfToken().equals(moe.groups())) {
         noEffect(layer, "loadLoss", "with k = experts every token goes to every expert", findings);
       }
     }

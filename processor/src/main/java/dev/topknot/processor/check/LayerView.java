@@ -69,7 +69,14 @@ record LayerView(
   private static OptionalInt out(Method method, Kind kind, OptionalInt in) {
     return switch (kind) {
       case EMBEDDING -> integer(method, "Embedding", "width");
-      case LSTM -> integer(method, "Lstm", "units");
+      case LSTM -> {
+        OptionalInt projection =
+            method
+                .mark("Lstm")
+                .map(mark -> mark.writtenInteger("projection"))
+                .orElse(OptionalInt.empty());
+        yield projection.isPresent() ? projection : integer(method, "Lstm", "units");
+      }
       case DENSE -> integer(method, "Dense", "units");
       case SOFTMAX -> OptionalInt.empty();
       case EXPERTS -> {

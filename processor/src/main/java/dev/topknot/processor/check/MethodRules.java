@@ -12,6 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -65,7 +66,8 @@ final class MethodRules {
       if (method.layer().isPresent()) {
         Stream.concat(
                 LayerView.annotations(method).stream(),
-                method.marks().stream().filter(mark -> mark.name().equals("Expert")))
+                method.marks().stream()
+                    .filter(mark -> Set.of("Expert", "Hierarchy").contains(mark.name())))
             .findFirst()
             .ifPresent(
                 mark ->

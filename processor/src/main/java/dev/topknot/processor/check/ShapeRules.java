@@ -5,6 +5,7 @@ import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.model.Declaration;
 import dev.topknot.processor.model.Declaration.Method;
+import dev.topknot.processor.model.Mark;
 import dev.topknot.processor.model.Site;
 import java.util.List;
 import java.util.OptionalInt;
@@ -49,6 +50,46 @@ final class ShapeRules {
                         layer.name(),
                         layer.in().getAsInt(),
                         layer.out().getAsInt()));
+      }
+    }
+  }
+
+  static void projectionNarrows(Declaration declaration, Findings findings) {
+    for (LayerView layer : LayerView.in(declaration)) {
+      for (Mark mark : LayerView.annotations(layer.method())) {
+        OptionalInt units = mark.integer("units");
+        OptionalInt projection = mark.writtenInteger("projection");
+        if (units.isPresent()
+            && projection.isPresent()
+            && Sizes.valid(units.getAsInt())
+            && Sizes.valid(projection.getAsInt())
+            && projection.getAsInt() >= units.getAsInt()) {
+          findings.add(
+              Problem.PROJECTION_NOT_NARROWER,
+              mark.site("projection"),
+              projection.getAsInt(),
+              units.getAsInt());
+        }
+      }
+    }
+  }
+
+  static void fewerSamplesThanTokens(Declaration declaration, Findings findings) {
+    for (LayerView layer : LayerView.in(declaration)) {
+      for (Mark mark : LayerView.annotations(layer.method())) {
+        OptionalInt vocabulary = mark.integer("vocabulary");
+        OptionalInt samples = mark.writtenInteger("samples");
+        if (vocabulary.isPresent()
+            && samples.isPresent()
+            && Sizes.valid(vocabulary.getAsInt())
+            && Sizes.valid(samples.getAsInt())
+            && samples.getAsInt() >= vocabulary.getAsInt()) {
+          findings.add(
+              Problem.SAMPLES_NOT_FEWER,
+              mark.site("samples"),
+              samples.getAsInt(),
+              vocabulary.getAsInt());
+        }
       }
     }
   }

@@ -28,9 +28,13 @@ final class SizeRules {
           "MoEModel", List.of("batch", "timesteps"),
           "MoELayer", List.of("experts", "width", "tokens"),
           "Embedding", List.of("vocabulary", "width"),
-          "Lstm", List.of("units"),
+          "Lstm", List.of("units", "projection"),
           "Dense", List.of("units"),
-          "Softmax", List.of("vocabulary"));
+          "Softmax", List.of("vocabulary", "samples"),
+          "Expert", List.of("count"));
+
+  /** Each is calls of its own in the generated code. */
+  private static final BigInteger SHARED = BigInteger.valueOf(64);
 
   private SizeRules() {}
 
@@ -111,7 +115,7 @@ final class SizeRules {
       long tokens = moe.tokens().orElse(1);
       long width = moe.width().orElse(1);
       long experts = moe.experts().orElse(1);
-      long k = moe.k().orElse(1);
+      long k = (long) moe.k().orElse(1) * moe.groupsOfToken().orElse(1);
       long hidden =
           moe.kinds().stream()
               .flatMap(kind -> kind.integers("hidden").stream())
@@ -122,11 +126,20 @@ final class SizeRules {
         continue;
       }
       Product product = new Product(moe.layer().site(), findings);
+      long shared =
+          moe.kinds().stream()
+              .filter(kind -> kind.flag("shared"))
+              .mapToLong(kind -> Math.max(1, kind.writtenInteger("count").orElse(1)))
+              .sum();
+      product.check("count of shared", "experts", SHARED, "generated code has methods for", shared);
       product.rows("tokens x k", tokens, k);
       product.rows("tokens x experts", tokens, experts);
       product.rows("experts x hidden", experts, hidden);
       product.rows("experts x width", experts, width);
       product.floats("experts x hidden x width", experts, hidden, width);
+      if (moe.kinds().stream().anyMatch(kind -> kind.integers("hidden").size() > 1)) {
+        product.floats("experts x hidden x hidden", experts, hidden, hidden);
+      }
       product.floats("tokens x k x hidden", tokens, k, hidden);
       product.floats("tokens x k x width", tokens, k, width);
     }
@@ -145,7 +158,14 @@ final class SizeRules {
           case "Embedding" ->
               product.floats("vocabulary x width", vocabulary, size(mark.integer("width")));
           case "Lstm" -> {
-            product.floats("4 x units x (width + units)", 4, units, in + units);
+            OptionalInt projection = mark.writtenInteger("projection");
+            long out = projection.isPresent() ? size(projection) : units;
+            product.floats(
+                "4 x units x (width + %s)"
+                    .formatted(projection.isPresent() ? "projection" : "units"),
+                4,
+                units,
+                in + out);
             product.floats("tokens x 4 x units", t, 4, units);
           }
           case "Dense" -> product.floats("units x width", units, in);

@@ -1,24 +1,15 @@
 package dev.topknot.processor.check;
 
 import dev.topknot.dsl.ActivationFunction;
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.model.Declaration;
 import dev.topknot.processor.model.Declaration.Method;
 import dev.topknot.processor.model.Mark;
 
-/** What the annotations can say and Topknot cannot do, yet or at all. */
+/** What the annotations can say and Topknot cannot do. */
 final class SupportRules {
   private SupportRules() {}
-
-  static void optimizer(Declaration declaration, Findings findings) {
-    for (Mark mark : declaration.marks()) {
-      if (mark.is("optimizer", Optimizer.ADAM_FACTORED)) {
-        findings.add(Problem.OPTIMIZER_NOT_YET, mark.site("optimizer"), Optimizer.ADAM_FACTORED);
-      }
-    }
-  }
 
   static void swiglu(Declaration declaration, Findings findings) {
     for (Method method : declaration.methods()) {

@@ -65,11 +65,6 @@ public enum Problem {
       "TK010",
       "@MoELayer without @Expert",
       "{name} has no @Expert: nothing says how wide its experts are; add @Expert(hidden = ...)"),
-  SEVERAL_EXPERTS(
-      "TK011",
-      "several kinds of experts",
-      "{name} has {count} @Expert: several kinds of experts in one layer are not supported yet;"
-          + " keep one"),
   K_EXCEEDS_EXPERTS(
       "TK012",
       "k exceeds experts",
@@ -94,11 +89,6 @@ public enum Problem {
       "TK017",
       "hidden is empty",
       "hidden = {}: an expert needs a hidden layer; write its width, hidden = 4 * width, say"),
-  HIDDEN_DEEP(
-      "TK018",
-      "experts with several hidden layers",
-      "hidden lists {count} layers: experts with more than one hidden layer are not supported yet;"
-          + " keep one, {sum} wide for as many hidden units"),
   LOSS_WEIGHT_INVALID(
       "TK019",
       "loss weight not a finite, non-negative number",
@@ -113,15 +103,29 @@ public enum Problem {
       "product of sizes too large",
       "{product} = {factors} = {value} {unit} exceeds {limit}, the most that {reason}; make one of"
           + " them smaller"),
+  GROUPS_UNEVEN(
+      "TK022",
+      "groups that do not divide the experts",
+      "groups = {groups}: {reason}; use a divisor of experts = {experts}, at least 2"),
+  K_OUTSIDE_LEVEL(
+      "TK023",
+      "k outside a level of a hierarchy",
+      "k = {k}, but there are {count} {choices} to choose from; use 1 <= k <= {count}"),
 
-  // Not yet.
-  OPTIMIZER_NOT_YET(
-      "TK024", "factored Adam", "optimizer = {optimizer} is not supported yet; use ADAM"),
+  HIERARCHY_ALONE(
+      "TK025",
+      "@Hierarchy without experts to group",
+      "@Hierarchy on {name}, which has no @MoELayer with several experts: there is nothing to group;"
+          + " add @MoELayer(experts = ..., k = ...), or remove it"),
   SWIGLU_OUTSIDE_EXPERT(
       "TK026",
       "SWIGLU outside @Expert",
       "{attribute} = SWIGLU on @{annotation}: it is a gated hidden layer with three matrices, no"
           + " function of one element; use it on @Expert, or another function here"),
+  HIERARCHY_GATING(
+      "TK028",
+      "hierarchy of other gates",
+      "gating = {gating} beside @Hierarchy is not supported yet; use NOISY_TOP_K"),
 
   // Warnings about a layer.
   NOISY_TOP_1(
@@ -141,6 +145,27 @@ public enum Problem {
       "{name} is compiled for the CPU only: on a GPU, {launch}, the most that CUDA launches; make"
           + " its sizes smaller to run it there",
       false),
+
+  // Kinds of experts.
+  COUNTS_DIFFER(
+      "TK034",
+      "counts do not add up to experts",
+      "the counts of {name}'s experts, {counts}, add up to {sum}, but experts = {experts}; {advice}"),
+  COUNT_MISSING(
+      "TK035",
+      "several kinds of experts without count",
+      "{count} of the kinds of {name}'s experts have no count: only one can get what the others"
+          + " leave of experts = {experts}; write count = ... here"),
+  ONLY_SHARED(
+      "TK036",
+      "only shared experts",
+      "{name} has shared experts only: nothing is left for its gate to choose from; add"
+          + " @Expert(hidden = ...) without shared, or write a layer of experts = 1"),
+  SWIGLU_DEEP(
+      "TK037",
+      "SWIGLU with several hidden layers",
+      "hidden lists {count} layers, but SWIGLU is one gated hidden layer with three matrices; keep"
+          + " one width, or use another activation"),
 
   // Models.
   NO_LAYERS(
@@ -223,6 +248,17 @@ public enum Problem {
       "layer type that was not compiled",
       "{layer} returns {type}, which comes from another compilation without {entry}; compile it"
           + " there with the Topknot processor"),
+  PROJECTION_NOT_NARROWER(
+      "TK057",
+      "projection not below units",
+      "projection = {projection} is not below units = {units}: a projection makes the output"
+          + " narrower than the cells; use projection < {units}, or leave it out"),
+  SAMPLES_NOT_FEWER(
+      "TK058",
+      "samples not below vocabulary",
+      "samples = {samples} is not below vocabulary = {vocabulary}: a sample as large as the"
+          + " vocabulary costs more than all of it; use samples < {vocabulary}, or leave it out for"
+          + " the full softmax"),
 
   // Methods of an annotated type.
   UNANNOTATED_METHOD(

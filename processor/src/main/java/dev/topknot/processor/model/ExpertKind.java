@@ -2,16 +2,50 @@ package dev.topknot.processor.model;
 
 import dev.topknot.dsl.ActivationFunction;
 import java.util.List;
+import java.util.stream.Collectors;
 
-/** What one {@code @Expert} says. */
-public record ExpertKind(List<Integer> hidden, ActivationFunction activation) {
+/**
+ * What one {@code @Expert} says.
+ *
+ * @param count how many experts are of this kind
+ * @param hidden the widths of the hidden layers
+ * @param shared whether every token visits these experts, without a gate
+ */
+public record ExpertKind(
+    int count, List<Integer> hidden, ActivationFunction activation, boolean shared) {
   /** Copies the widths. */
   public ExpertKind {
     hidden = List.copyOf(hidden);
   }
 
-  /** The width of the one hidden layer that checked experts have. */
+  /** Whether it has more than one hidden layer. */
+  public boolean deep() {
+    return hidden.size() > 1;
+  }
+
+  /** The width of its only hidden layer, or of the last. */
   public int width() {
-    return hidden.get(0);
+    return hidden.get(hidden.size() - 1);
+  }
+
+  /** The weights of one expert between vectors of so many elements. */
+  public long weights(int width) {
+    long weights = 0;
+    int inputs = width;
+    for (int outputs : hidden) {
+      weights = Math.addExact(weights, (long) inputs * outputs);
+      inputs = outputs;
+    }
+    weights = Math.addExact(weights, (long) inputs * width);
+    // W3 beside W1
+    return activation == ActivationFunction.SWIGLU
+        ? Math.addExact(weights, (long) width * hidden.get(0))
+        : weights;
+  }
+
+  /** Its widths in words: {@code 512 to 1024 to 512}. */
+  public String widths(int width) {
+    String between = hidden.stream().map(String::valueOf).collect(Collectors.joining(" to "));
+    return "%d to %s to %d".formatted(width, between, width);
   }
 }

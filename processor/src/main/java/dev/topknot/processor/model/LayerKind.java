@@ -1,14 +1,25 @@
 package dev.topknot.processor.model;
 
 import dev.topknot.dsl.ActivationFunction;
+import java.util.OptionalInt;
 
 /** What a layer of a model computes. */
 public sealed interface LayerKind {
   /** Token ids to rows of a [vocabulary, width] table. */
   record Embedding(int vocabulary, int width) implements LayerKind {}
 
-  /** A long short-term memory of {@code units} cells. */
-  record Lstm(int units) implements LayerKind {}
+  /** A long short-term memory of {@code units} cells; its output may be projected to a width. */
+  record Lstm(int units, OptionalInt projection) implements LayerKind {
+    /** Without a projection. */
+    public Lstm(int units) {
+      this(units, OptionalInt.empty());
+    }
+
+    /** The width of the output. */
+    public int outputs() {
+      return projection.orElse(units);
+    }
+  }
 
   /** A fully connected layer with bias. */
   record Dense(int units, ActivationFunction activation) implements LayerKind {}
@@ -16,6 +27,11 @@ public sealed interface LayerKind {
   /** A Mixture-of-Experts layer. */
   record Experts(MoE moe) implements LayerKind {}
 
-  /** The distribution over the next token. */
-  record Softmax(int vocabulary) implements LayerKind {}
+  /** The distribution over the next token; training may take it over samples only. */
+  record Softmax(int vocabulary, OptionalInt samples) implements LayerKind {
+    /** All of it in training too. */
+    public Softmax(int vocabulary) {
+      this(vocabulary, OptionalInt.empty());
+    }
+  }
 }

@@ -14,7 +14,8 @@ import java.util.Set;
  * @param name the annotation's simple name
  * @param site where it stands
  * @param values every attribute that has a value, written or default: an {@code Integer}, a {@code
- *     Double}, a {@code String} (the name of an enum's constant) or a {@code List<Integer>}
+ *     Boolean}, a {@code Double}, a {@code String} (the name of an enum's constant) or a {@code
+ *     List<Integer>}
  * @param written the attributes that the user wrote
  * @param unreadable the attributes whose written value could not be read
  * @param missing the attributes that the user should have written and did not
@@ -71,6 +72,11 @@ public record Mark(
     return values.get(attribute) instanceof Double value
         ? OptionalDouble.of(value)
         : OptionalDouble.empty();
+  }
+
+  /** Whether a flag is set. */
+  public boolean flag(String attribute) {
+    return Boolean.TRUE.equals(values.get(attribute));
   }
 
   /** An array of integers, empty where it has none. */

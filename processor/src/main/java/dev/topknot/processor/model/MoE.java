@@ -10,9 +10,13 @@ import java.util.OptionalInt;
  *
  * @param type the annotated interface whose layer this is; empty where the annotations stand on a
  *     model's method
+ * @param experts those that the gate chooses from; the counts of their kinds add up to it
+ * @param k experts a token, those in all of its groups together
  * @param width as written; absent where the model's holds
  * @param tokens as written; absent where the model's holds
+ * @param recompute whether hidden layers are computed again in the backward pass, not kept
  * @param kinds the {@code @Expert}s, in the order they are written
+ * @param hierarchy the groups of experts; absent where one gate chooses among all
  */
 public record MoE(
     Optional<SpecName> type,
@@ -24,14 +28,29 @@ public record MoE(
     double importanceLoss,
     double loadLoss,
     double noiseFloor,
-    List<ExpertKind> kinds) {
+    boolean recompute,
+    List<ExpertKind> kinds,
+    Optional<Hierarchy> hierarchy) {
   /** Copies the kinds. */
   public MoE {
     kinds = List.copyOf(kinds);
   }
 
-  /** The one kind of experts that checked layers have. */
-  public ExpertKind expert() {
-    return kinds.get(0);
+  /** The kinds that the gate chooses from, whose experts are numbered in this order. */
+  public List<ExpertKind> routed() {
+    return kinds.stream().filter(kind -> !kind.shared()).toList();
   }
+
+  /** The kinds that every token visits. */
+  public List<ExpertKind> shared() {
+    return kinds.stream().filter(ExpertKind::shared).toList();
+  }
+
+  /**
+   * Groups of equally many experts, in their order.
+   *
+   * @param groups how many
+   * @param k groups a token; it has equally many experts in each
+   */
+  public record Hierarchy(int groups, int k) {}
 }

@@ -10,23 +10,18 @@ import static dev.topknot.processor.plan.Operand.read;
 import java.util.List;
 
 /**
- * The norm of the gradients and Adam's update, over whole arenas: the runtime's own on the CPU.
+ * The norm of the gradients and Adam's update.
  *
  * @param floats of an arena
  * @param tensors of which the arena consists
  */
-record AdamOp(long floats, long tensors) implements Op {
+record AdamOp(long floats, long tensors) implements OptimizerOp {
   private static final int CHUNK = 16_384;
   private static final int THREADS = 256;
 
   static AdamOp of(Plan plan) {
     long tensors = plan.parameters().stream().mapToLong(Parameter::copies).sum();
     return new AdamOp(plan.parameterArena(), tensors);
-  }
-
-  @Override
-  public String layer() {
-    return "";
   }
 
   @Override
@@ -73,21 +68,29 @@ record AdamOp(long floats, long tensors) implements Op {
     };
   }
 
-  Call norm() {
+  @Override
+  public List<Buffer> moments() {
+    return List.of(
+        arena("firstMoments", Region.FIRST_MOMENTS), arena("secondMoments", Region.SECOND_MOMENTS));
+  }
+
+  @Override
+  public Call norm() {
     return Call.of(this, "norm", read(arena("gradients", Region.GRADIENTS)));
   }
 
-  Call update() {
+  @Override
+  public Call update() {
     return Call.of(
         this,
         "update",
         Operand.update(arena("parameters", Region.PARAMETERS)),
         read(arena("gradients", Region.GRADIENTS)),
-        Operand.update(arena("firstMoments", Region.FIRST_MOMENTS)),
-        Operand.update(arena("secondMoments", Region.SECOND_MOMENTS)));
+        Operand.update(moments().get(0)),
+        Operand.update(moments().get(1)));
   }
 
   private Buffer arena(String name, Region region) {
-    return new Buffer(name, region, 1, floats, false);
+    return OptimizerOp.arena(name, region, floats);
   }
 }

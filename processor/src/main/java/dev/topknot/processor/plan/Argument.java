@@ -17,10 +17,18 @@ public sealed interface Argument {
 
   /** The operand of the call with this number, from 0. */
   static Argument operand(int index) {
-    return new OperandOfCall(index);
+    return operand(index, 0);
   }
 
-  /** Memory that lives within one call; within it, the same name is the same memory. */
+  /** Likewise, from one of its elements on. */
+  static Argument operand(int index, long from) {
+    return new OperandOfCall(index, from);
+  }
+
+  /**
+   * Memory that lives within one call; within it, the same name is the same memory. The update of
+   * the optimizer directly follows its norm and finds what that left at the same offset.
+   */
   static Argument scratch(String name, long bytes) {
     return new Scratch(name, bytes);
   }
@@ -43,6 +51,11 @@ public sealed interface Argument {
     return new Slices();
   }
 
+  /** The table of matrices in tiles of so many rows and columns. */
+  static Argument matrices(long tileRows, long tileColumns) {
+    return new Matrices(tileRows, tileColumns);
+  }
+
   /** See {@link #run}. */
   record Run() implements Argument {}
 
@@ -50,7 +63,7 @@ public sealed interface Argument {
   record Options() implements Argument {}
 
   /** See {@link #operand}. */
-  record OperandOfCall(int index) implements Argument {}
+  record OperandOfCall(int index, long from) implements Argument {}
 
   /** See {@link #scratch}. */
   record Scratch(String name, long bytes) implements Argument {
@@ -70,4 +83,7 @@ public sealed interface Argument {
 
   /** See {@link #slices}. */
   record Slices() implements Argument {}
+
+  /** See {@link #matrices}. */
+  record Matrices(long tileRows, long tileColumns) implements Argument {}
 }

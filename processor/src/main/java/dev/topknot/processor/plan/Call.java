@@ -50,7 +50,7 @@ public record Call(Op op, String method, List<Operand> operands, Buffer result) 
             case WRITE -> passesOfWrite;
             case UPDATE -> 2;
           };
-      bytes += buffer.bytes() * passes * (weights ? op.touched() : 1);
+      bytes += buffer.bytes() * passes * (weights ? op.touched() : op.share());
     }
     return Math.round(bytes);
   }

@@ -23,18 +23,22 @@ record CombineOp(String layer, int tokens, int width, int k) implements Op {
 
   @Override
   public List<Kernel> kernels(String method) {
-    int warps = GateKernels.warps(k);
     Argument[] arguments =
         method.equals("forward")
             ? new Argument[] {run(), operand(0), operand(1), operand(2), operand(3)}
             : new Argument[] {run(), operand(0), operand(1), operand(2)};
-    return List.of(
-        Kernel.of(
-            method + "_rows",
-            Grid.of(blocks(tokens, warps)),
-            32 * warps,
-            (Integer.BYTES + Float.BYTES) * k * warps,
-            arguments));
+    return List.of(rows(method + "_rows", tokens, k, arguments));
+  }
+
+  /** Something that a warp adds up over the k slots of a token. */
+  static Kernel rows(String name, int tokens, int k, Argument... arguments) {
+    int warps = GateKernels.warps(k);
+    return Kernel.of(
+        name,
+        Grid.of(blocks(tokens, warps)),
+        32 * warps,
+        (Integer.BYTES + Float.BYTES) * k * warps,
+        arguments);
   }
 
   Call forward(Buffer out, Buffer gates, Buffer slots, Buffer y) {

@@ -1,5 +1,6 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.constant;
 import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.update;
@@ -9,9 +10,19 @@ import dev.topknot.dsl.ActivationFunction;
 import java.util.ArrayList;
 import java.util.List;
 
-/** y = activation(x·Wᵀ + b); z is what the backward pass needs, often y itself. */
+/**
+ * y = activation(x·Wᵀ + b); z is what the backward pass needs, often y itself.
+ *
+ * @param biased whether there is b
+ */
 record DenseOp(
-    String layer, int tokens, int inputs, int units, ActivationFunction activation, Tile tile)
+    String layer,
+    int tokens,
+    int inputs,
+    int units,
+    ActivationFunction activation,
+    boolean biased,
+    Tile tile)
     implements ProductOp {
   @Override
   public List<Constant> constants() {
@@ -39,9 +50,9 @@ record DenseOp(
               inputs,
               operand(0),
               operand(1),
-              operand(2),
-              operand(3),
-              operand(4)));
+              biased ? operand(2) : constant(0),
+              operand(biased ? 3 : 2),
+              operand(biased ? 4 : 3)));
     }
     List<Kernel> kernels = new ArrayList<>();
     if (activation != ActivationFunction.IDENTITY) {
@@ -54,7 +65,9 @@ record DenseOp(
     kernels.add(
         products.weight(
             "backward_weight", tokens, units, inputs, operand(3), operand(0), operand(5)));
-    kernels.add(Products.columnSums("backward_bias", tokens, units, operand(3), operand(6)));
+    if (biased) {
+      kernels.add(Products.columnSums("backward_bias", tokens, units, operand(3), operand(6)));
+    }
     return kernels;
   }
 
@@ -65,6 +78,24 @@ record DenseOp(
 
   Call forward(Buffer x, Buffer weight, Buffer bias, Buffer z, Buffer y) {
     return Call.of(this, "forward", read(x), read(weight), read(bias), write(z), write(y));
+  }
+
+  /** Without a bias. */
+  Call forward(Buffer x, Buffer weight, Buffer z, Buffer y) {
+    return Call.of(this, "forward", read(x), read(weight), write(z), write(y));
+  }
+
+  /** Without a bias. */
+  Call backward(Buffer x, Buffer weight, Buffer z, Buffer dy, Buffer dx) {
+    return Call.of(
+        this,
+        "backward",
+        read(x),
+        read(weight),
+        read(z),
+        activation == ActivationFunction.IDENTITY ? read(dy) : update(dy),
+        write(dx),
+        write(weight.gradient()));
   }
 
   Call backward(Buffer x, Buffer weight, Buffer bias, Buffer z, Buffer dy, Buffer dx) {

@@ -1,6 +1,5 @@
 package dev.topknot.processor.plan;
 
-import dev.topknot.dsl.Optimizer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -18,25 +17,28 @@ public final class DeviceCalls {
     List<Call> calls = new ArrayList<>();
     for (Call call : layer.forward()) {
       calls.add(call);
-      if (call.op() instanceof SoftmaxLossOp op && call.method().equals("forward")) {
-        calls.add(new LossOp(op.layer(), op.tokens()).forward(call.result()));
+      if (losesTokens(call)) {
+        Buffer losses = call.result();
+        calls.add(new LossOp(call.op().layer(), Math.toIntExact(losses.size())).forward(losses));
       }
     }
     return calls;
   }
 
+  /** Whether a call leaves the loss of each token. */
+  private static boolean losesTokens(Call call) {
+    return call.method().equals("forward")
+        && (call.op() instanceof SoftmaxLossOp || call.op() instanceof SampledSoftmaxLossOp);
+  }
+
   /** The norm of the gradients; none without an optimizer. */
   public static List<Call> norm(Plan plan) {
-    return optimized(plan) ? List.of(AdamOp.of(plan).norm()) : List.of();
+    return OptimizerOp.of(plan).map(OptimizerOp::norm).stream().toList();
   }
 
   /** The update of the parameters; none without an optimizer. */
   public static List<Call> update(Plan plan) {
-    return optimized(plan) ? List.of(AdamOp.of(plan).update()) : List.of();
-  }
-
-  private static boolean optimized(Plan plan) {
-    return plan.spec().optimizer() == Optimizer.ADAM;
+    return OptimizerOp.of(plan).map(OptimizerOp::update).stream().toList();
   }
 
   /** All calls of a program in the order of execution. */

@@ -22,28 +22,38 @@ record DispatchOp(String layer, int tokens, int experts, int k) implements Op {
 
   @Override
   public List<Kernel> kernels(String method) {
-    long chunks = blocks((long) tokens * k, THREADS);
+    return kernels(
+        method, (long) tokens * k, experts, operand(0), operand(1), operand(2), operand(3));
+  }
+
+  /** The kernels that sort so many pairs. */
+  static List<Kernel> kernels(
+      String method,
+      long pairs,
+      int experts,
+      Argument chosen,
+      Argument offsets,
+      Argument rows,
+      Argument slots) {
+    long chunks = blocks(pairs, THREADS);
     Grid grid = Grid.of(chunks);
     int line = Integer.BYTES * THREADS;
     Argument counts = scratch("counts", Integer.BYTES * chunks * experts);
     Argument totals = scratch("totals", (long) Integer.BYTES * experts);
     return List.of(
         Kernel.of(
-            "forward_counts", grid, THREADS, Integer.BYTES * experts, run(), operand(0), counts),
+            method + "_counts", grid, THREADS, Integer.BYTES * experts, run(), chosen, counts),
         Kernel.of(
-            "forward_totals", Grid.of(blocks(experts, THREADS)), THREADS, 0, run(), counts, totals),
-        Kernel.of("forward_offsets", Grid.of(1), THREADS, line, totals, operand(1)),
-        Kernel.of(
-            "forward_place",
-            grid,
+            method + "_totals",
+            Grid.of(blocks(experts, THREADS)),
             THREADS,
-            line,
+            0,
             run(),
-            operand(0),
             counts,
-            operand(1),
-            operand(2),
-            operand(3)));
+            totals),
+        Kernel.of(method + "_offsets", Grid.of(1), THREADS, line, totals, offsets),
+        Kernel.of(
+            method + "_place", grid, THREADS, line, run(), chosen, counts, offsets, rows, slots));
   }
 
   Call forward(Buffer chosen, Routing routing) {

@@ -1,56 +1,69 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.constant;
 import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
 import dev.topknot.dsl.ActivationFunction;
-import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** Each slot's expert: out = activation(x·W1ᵀ)·W2ᵀ. */
-record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implements ProductOp {
+record ExpertsOp(
+    String layer,
+    ExpertRange range,
+    int width,
+    int hidden,
+    ActivationFunction activation,
+    Tile tile)
+    implements ProductOp {
   @Override
   public List<Constant> constants() {
-    return List.of(
-        new Constant("tokens", tokens),
-        new Constant("width", width),
-        new Constant("experts", moe.experts()),
-        new Constant("k", moe.k()),
-        new Constant("hidden", moe.expert().width()),
-        new Constant("activation", activation()));
-  }
-
-  private ActivationFunction activation() {
-    return moe.expert().activation();
+    return range.constants(
+        width, new Constant("hidden", hidden), new Constant("activation", activation));
   }
 
   @Override
   public List<Product> products(String method) {
-    long slots = (long) tokens * moe.k();
-    int hidden = moe.expert().width();
-    return Product.all(
-        Product.ofExperts(method, slots, moe.experts(), width, hidden),
-        Product.ofExperts(method, slots, moe.experts(), hidden, width));
+    List<Product> first = range.products(method, width, hidden);
+    return method.equals("recompute")
+        ? first
+        : Product.all(first, range.products(method, hidden, width));
   }
 
   @Override
   public double touched() {
-    return Math.min(1.0, (double) tokens * moe.k() / moe.experts());
+    return range.touched();
+  }
+
+  @Override
+  public double share() {
+    return range.share();
+  }
+
+  @Override
+  public String template() {
+    return range.whole() ? "TOPKNOT_EXPERTS" : "TOPKNOT_EXPERTS_OF_KIND";
+  }
+
+  @Override
+  public String source() {
+    return "experts";
   }
 
   @Override
   public List<Kernel> kernels(String method) {
-    long slots = (long) tokens * moe.k();
-    int hidden = moe.expert().width();
+    long slots = range.slots();
+    Argument offsets = range.offsets(method.equals("backward") ? 2 : 1);
+    int tokens = range.tokens();
     Products products = new Products(tile);
-    Products.Grouped grouped = products.grouped(slots, moe.experts());
+    Products.Grouped grouped = products.grouped(range);
     Argument activated = scratch("activation", tile.keptBytes() * slots * hidden);
     Argument x = products.read("x", operand(0), tokens, width);
+    boolean apart = activation == ActivationFunction.GELU || tile.keepsRounded();
     if (method.equals("forward")) {
-      Argument a =
-          activation() == ActivationFunction.GELU || tile.keepsRounded() ? activated : operand(6);
+      Argument a = apart ? activated : operand(6);
       return Kernel.all(
           products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
           List.of(
@@ -59,7 +72,7 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
                   hidden,
                   width,
                   x,
-                  operand(1),
+                  offsets,
                   operand(2),
                   operand(3),
                   operand(6),
@@ -69,10 +82,25 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
                   width,
                   hidden,
                   a,
-                  operand(1),
+                  offsets,
                   operand(2),
                   operand(4),
                   operand(7))));
+    }
+    if (method.equals("recompute")) {
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  hidden,
+                  width,
+                  x,
+                  offsets,
+                  operand(2),
+                  operand(3),
+                  operand(5),
+                  apart ? constant(0) : operand(5))));
     }
     Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
@@ -84,7 +112,7 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
                 "backward_hidden",
                 hidden,
                 width,
-                operand(2),
+                offsets,
                 operand(3),
                 operand(4),
                 operand(5),
@@ -94,20 +122,20 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
                 operand(12),
                 activated,
                 parts),
-            Products.each("backward_gates", slots, operand(4), parts, operand(9)),
+            range.gateGradients(operand(4), parts, operand(9)),
             grouped.rows(
                 "backward_input",
                 width,
                 hidden,
-                operand(2),
+                offsets,
                 operand(3),
                 operand(12),
                 operand(6),
                 operand(13)),
             grouped.weight(
-                "backward_w1", hidden, width, operand(2), operand(3), operand(12), x, operand(14)),
+                "backward_w1", hidden, width, offsets, operand(3), operand(12), x, operand(14)),
             grouped.weight(
-                "backward_w2", width, hidden, operand(2), operand(3), dy, activated, operand(15))));
+                "backward_w2", width, hidden, offsets, operand(3), dy, activated, operand(15))));
   }
 
   Call forward(
@@ -123,6 +151,19 @@ record ExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile) implem
         write(gathered),
         write(hidden),
         write(out));
+  }
+
+  /** The hidden layer alone, as forward left it. */
+  Call recompute(Buffer x, Routing routing, Weights weights, Buffer gathered, Buffer hidden) {
+    return Call.of(
+        this,
+        "recompute",
+        read(x),
+        read(routing.offsets()),
+        read(routing.rows()),
+        read(weights.w1),
+        write(gathered),
+        write(hidden));
   }
 
   Call backward(

@@ -1,5 +1,6 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.constant;
 import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
@@ -23,8 +24,10 @@ record FeedForwardOp(
 
   @Override
   public List<Product> products(String method) {
-    return Product.all(
-        Product.of(method, tokens, 1, width, hidden), Product.of(method, tokens, 1, hidden, width));
+    List<Product> first = Product.of(method, tokens, 1, width, hidden);
+    return method.equals("recompute")
+        ? first
+        : Product.all(first, Product.of(method, tokens, 1, hidden, width));
   }
 
   @Override
@@ -43,6 +46,21 @@ record FeedForwardOp(
                   "forward_hidden", tokens, hidden, width, x, operand(1), operand(3), activated),
               products.dense(
                   "forward_output", tokens, width, hidden, activated, operand(2), operand(4))));
+    }
+    if (method.equals("recompute")) {
+      boolean apart = activation == ActivationFunction.GELU || tile.keepsRounded();
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              products.dense(
+                  "forward_hidden",
+                  tokens,
+                  hidden,
+                  width,
+                  x,
+                  operand(1),
+                  operand(2),
+                  apart ? constant(0) : operand(2))));
     }
     Argument dy = products.read("dy", operand(4), tokens, width);
     return Kernel.all(
@@ -67,6 +85,11 @@ record FeedForwardOp(
 
   Call forward(Buffer x, Buffer w1, Buffer w2, Buffer hidden, Buffer y) {
     return Call.of(this, "forward", read(x), read(w1), read(w2), write(hidden), write(y));
+  }
+
+  /** The hidden layer alone, as forward left it. */
+  Call recompute(Buffer x, Buffer w1, Buffer hidden) {
+    return Call.of(this, "recompute", read(x), read(w1), write(hidden));
   }
 
   Call backward(

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /** Shapes of the launches that both gates share; the numbers are those of gate.cuh. */
-record GateKernels(int tokens, int width, MoE moe, Tile tile) {
+record GateKernels(int tokens, int width, int experts, int k, Tile tile) {
   /** Threads of a block that has an expert a thread. */
   private static final int EXPERTS_OF_BLOCK = 128;
 
@@ -26,6 +26,10 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
   private static final int WARPS = 8;
   private static final int THREADS = WARPS * WARP;
 
+  GateKernels(int tokens, int width, MoE moe, Tile tile) {
+    this(tokens, width, moe.experts(), moe.k(), tile);
+  }
+
   /** Constants of a gate's kernels, and the tile of its products. */
   static List<Constant> traits(List<Constant> constants, Tile tile) {
     return Stream.concat(constants.stream(), Stream.of(new Constant("gateTile", tile))).toList();
@@ -38,27 +42,27 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
 
   /** Logits of so many pairs of operands. */
   Kernel logits(String method, int products, Argument... arguments) {
-    Grid grid = tile.grid(tokens, moe.experts(), products);
+    Grid grid = tile.grid(tokens, experts, products);
     return Kernel.of(method + "_logits", grid, tile, tile.sharedBytes(), arguments)
         .costing(
-            2L * products * tokens * width * moe.experts(),
-            4L * tokens * width + 4L * products * moe.experts() * ((long) tokens + width));
+            2L * products * tokens * width * experts,
+            4L * tokens * width + 4L * products * experts * ((long) tokens + width));
   }
 
   Kernel select(String method, Argument... arguments) {
-    int warps = warps(moe.k());
+    int warps = warps(k);
     return Kernel.of(
         method + "_select",
         Grid.of(blocks(tokens, warps)),
         WARP * warps,
-        Long.BYTES * (moe.k() + 1) * warps,
+        Long.BYTES * (k + 1) * warps,
         arguments);
   }
 
   Kernel partials(String method, Argument... arguments) {
     return Kernel.of(
         method + "_partials",
-        Grid.of(blocks(tokens, TOKENS_OF_BLOCK), blocks(moe.experts(), EXPERTS_OF_BLOCK)),
+        Grid.of(blocks(tokens, TOKENS_OF_BLOCK), blocks(experts, EXPERTS_OF_BLOCK)),
         EXPERTS_OF_BLOCK,
         0,
         arguments);
@@ -67,7 +71,7 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
   Kernel sums(String method, Argument... arguments) {
     return Kernel.of(
         method + "_sums",
-        Grid.of(blocks(moe.experts(), EXPERTS_OF_BLOCK)),
+        Grid.of(blocks(experts, EXPERTS_OF_BLOCK)),
         EXPERTS_OF_BLOCK,
         0,
         arguments);
@@ -85,8 +89,8 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
     Grid grid = tile.grid(tokens, width, 1);
     return Kernel.of("backward_input", grid, tile, tile.sharedBytes(), arguments)
         .costing(
-            2L * products * tokens * width * moe.experts(),
-            8L * tokens * width + 4L * products * moe.experts() * ((long) tokens + width));
+            2L * products * tokens * width * experts,
+            8L * tokens * width + 4L * products * experts * ((long) tokens + width));
   }
 
   /**
@@ -96,8 +100,8 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
    */
   List<Kernel> weights(Argument x, List<Argument> gradients, List<Argument> weights) {
     int products = weights.size();
-    long elements = (long) moe.experts() * width;
-    long tiles = tile.grid(moe.experts(), width, products).blocks();
+    long elements = (long) experts * width;
+    long tiles = tile.grid(experts, width, products).blocks();
     long count = Math.max(1, Math.min(blocks(ENOUGH_BLOCKS, tiles), tokens / LEAST_OF_SHARE));
     Argument shares =
         count == 1 ? constant(0) : scratch("shares", count * products * elements * Float.BYTES);
@@ -108,13 +112,13 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
     Kernel product =
         Kernel.of(
                 "backward_weight",
-                tile.grid(moe.experts(), width, products * count),
+                tile.grid(experts, width, products * count),
                 tile,
                 tile.sharedBytes(),
                 ofProduct)
             .costing(
                 2L * products * tokens * elements,
-                4L * tokens * width + 4L * products * (moe.experts() * (long) tokens + elements));
+                4L * tokens * width + 4L * products * (experts * (long) tokens + elements));
     if (count == 1) {
       return List.of(product);
     }
@@ -130,7 +134,7 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
 
   /** Sums of importance and load of each block of tokens, in double. */
   Argument partialSums() {
-    return scratch("partials", 2L * Double.BYTES * blocks(tokens, TOKENS_OF_BLOCK) * moe.experts());
+    return scratch("partials", 2L * Double.BYTES * blocks(tokens, TOKENS_OF_BLOCK) * experts);
   }
 
   /** The last chosen logit of each token and the next in line. */
@@ -140,6 +144,6 @@ record GateKernels(int tokens, int width, MoE moe, Tile tile) {
 
   /** Slopes of both losses. */
   Argument lossSlopes() {
-    return scratch("slopes", 2L * Float.BYTES * moe.experts());
+    return scratch("slopes", 2L * Float.BYTES * experts);
   }
 }

@@ -31,7 +31,7 @@ public final class KernelNames {
       for (Call call : DeviceCalls.all(plan, program)) {
         Op op = call.op();
         if (!prefixes.containsKey(op)) {
-          Group group = new Group(op.layer(), op instanceof AdamOp, generate);
+          Group group = new Group(op.layer(), op instanceof OptimizerOp, generate);
           groups.computeIfAbsent(group, it -> new ArrayList<>()).add(op);
           prefixes.put(op, unique(group.prefix() + operation(op)));
         }

@@ -16,6 +16,7 @@ final class LayerBuilder {
   private final List<Call> commit = new ArrayList<>();
   private Optional<Buffer> output = Optional.empty();
   private Optional<LayerPlan.BalanceSource> balance = Optional.empty();
+  private Optional<LayerPlan.RoutingSource> routing = Optional.empty();
 
   LayerBuilder(String name, String title) {
     this.name = name;
@@ -98,7 +99,11 @@ final class LayerBuilder {
     balance = Optional.of(source);
   }
 
+  void routing(LayerPlan.RoutingSource source) {
+    routing = Optional.of(source);
+  }
+
   LayerPlan build() {
-    return new LayerPlan(name, title, locals, output, forward, backward, commit, balance);
+    return new LayerPlan(name, title, locals, output, forward, backward, commit, balance, routing);
   }
 }

@@ -25,12 +25,15 @@ record LstmOp(String layer, int batch, int timesteps, int inputs, int units, Til
   public List<Product> products(String method) {
     long tokens = (long) batch * timesteps;
     List<Product> input = Product.of(method, tokens, 1, inputs, 4L * units);
-    // a step waits for the one before, but the gradient of the weights for the last one only
-    List<Product> recurrent =
-        Product.of(method, tokens, 1, units, 4L * units).stream()
-            .map(it -> it.kind() == Product.Kind.WEIGHT_GRADIENT ? it : it.in(timesteps))
-            .toList();
-    return Product.all(input, recurrent);
+    List<Product> recurrent = Product.of(method, tokens, 1, units, 4L * units);
+    return Product.all(input, inSteps(recurrent, timesteps));
+  }
+
+  /** A step waits for the one before, but the gradient of the weights for the last one only. */
+  static List<Product> inSteps(List<Product> products, int timesteps) {
+    return products.stream()
+        .map(it -> it.kind() == Product.Kind.WEIGHT_GRADIENT ? it : it.in(timesteps))
+        .toList();
   }
 
   @Override
@@ -143,12 +146,12 @@ record LstmOp(String layer, int batch, int timesteps, int inputs, int units, Til
         this, "commit", read(kept.cells), read(kept.h), update(state.h0), update(state.c0));
   }
 
-  /** Input [4u, in], recurrent [4u, u] and bias [1, 4u]. */
+  /** Input [4u, in], recurrent [4u, out] and bias [1, 4u]. */
   record Weights(Buffer input, Buffer recurrent, Buffer bias) {}
 
-  /** The carried state, [batch, u] each. */
+  /** The carried state, [batch, out] and [batch, u]. */
   record State(Buffer h0, Buffer c0) {}
 
-  /** What the forward pass leaves: gates [T, 4u], cells [T, u] and the output h [T, u]. */
+  /** What the forward pass leaves: gates [T, 4u], cells [T, u] and the output h [T, out]. */
   record Kept(Buffer gates, Buffer cells, Buffer h) {}
 }

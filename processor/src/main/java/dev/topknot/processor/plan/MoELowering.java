@@ -1,8 +1,10 @@
 package dev.topknot.processor.plan;
 
-import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Gating;
+import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.MoE;
+import java.util.ArrayList;
+import java.util.List;
 
 /** Lowers a Mixture-of-Experts layer: gate, dispatch, experts, combine. */
 final class MoELowering {
@@ -42,26 +44,38 @@ final class MoELowering {
   record Ends(Buffer x, Buffer y, Buffer dy, Buffer dx) {}
 
   static String title(MoE moe, int width) {
-    int hidden = moe.expert().width();
-    String function = ModelLowering.function(moe.expert().activation(), " ");
-    return moe.experts() == 1
-        ? "feed-forward, %d to %d to %d,%s".formatted(width, hidden, width, function)
-        : "%d experts, k = %d, %d to %d to %d,%s"
-            .formatted(moe.experts(), moe.k(), width, hidden, width, function);
+    List<String> parts = new ArrayList<>();
+    parts.add(
+        moe.experts() == 1
+            ? "feed-forward"
+            : "%d experts, %s".formatted(moe.experts(), choice(moe)));
+    boolean one = moe.routed().size() == 1;
+    for (ExpertKind kind : moe.kinds()) {
+      String subject = kind.shared() ? kind.count() + " shared: " : one ? "" : kind.count() + ": ";
+      String function = ModelLowering.function(kind.activation(), " ");
+      parts.add(subject + kind.widths(width) + "," + function);
+    }
+    return String.join(", ", parts) + (moe.recompute() ? ", recomputed" : "");
+  }
+
+  private static String choice(MoE moe) {
+    return moe.hierarchy()
+        .map(
+            it ->
+                "%d of %d groups, k = %d in each".formatted(it.k(), it.groups(), moe.k() / it.k()))
+        .orElse("k = " + moe.k());
   }
 
   private boolean training() {
     return program == Program.TRAIN;
   }
 
-  private Tile tile(MoE moe) {
-    long rows = (long) tokens * moe.k() / moe.experts();
-    return tile.forExperts(rows, width, moe.expert().width());
-  }
-
   void lower(MoE moe, Ends ends, LayerBuilder b) {
+    ExpertsLowering experts =
+        new ExpertsLowering(program, parameters, tile, name, tokens, width, number, moe, b);
     if (moe.experts() == 1) {
-      feedForward(moe, ends, b);
+      experts.only(ends);
+      experts.shared(ends);
       return;
     }
     int k = moe.k();
@@ -82,18 +96,21 @@ final class MoELowering {
     Buffer dOut = training() ? b.work("dOut", pairs, width) : null;
     CombineOp combine = new CombineOp(name, tokens, width, k);
 
-    Runnable gateBackward = gate(moe, ends, gate, dGates, b);
-    b.forward(new DispatchOp(name, tokens, moe.experts(), k).forward(gate.chosen(), routing));
-    if (moe.expert().activation() == ActivationFunction.SWIGLU) {
-      swigluExperts(moe, ends, gate, routing, dGates, out, dOut, b);
-    } else {
-      experts(moe, ends, gate, routing, dGates, out, dOut, b);
+    Runnable gateBackward =
+        moe.hierarchy().isPresent()
+            ? hierarchy(moe, ends, gate, dGates, b)
+            : gate(moe, ends, gate, dGates, b);
+    if (program == Program.EVALUATE && !name.isEmpty()) {
+      b.routing(new LayerPlan.RoutingSource(k, gate.chosen(), gate.gates()));
     }
+    b.forward(new DispatchOp(name, tokens, moe.experts(), k).forward(gate.chosen(), routing));
+    experts.routed(ends, new ExpertsLowering.Slots(routing, gate.gates(), dGates, out, dOut));
     b.forward(combine.forward(out, gate.gates(), routing.slots(), ends.y()));
     if (training()) {
       b.backward(combine.backward(dOut, routing.slots(), ends.dx()));
       gateBackward.run();
     }
+    experts.shared(ends);
   }
 
   /** Emits the gate's forward pass; the result emits its backward pass. */
@@ -127,6 +144,19 @@ final class MoELowering {
         b.backward(op.backward(ends.x(), weights, kept, out, dGates, dClean, dRaw, ends.dx()));
   }
 
+  /** Likewise of two levels of gates. */
+  private Runnable hierarchy(MoE moe, Ends ends, GateBuffers out, Buffer dGates, LayerBuilder b) {
+    HierarchicalGateOp gate = new HierarchicalGateOp(name, tokens, moe);
+    balance(gate, out, b);
+    HierarchyLowering levels =
+        new HierarchyLowering(parameters, name, tokens, width, number, moe, b);
+    if (!training()) {
+      levels.infer(gate, ends.x(), out);
+      return () -> {};
+    }
+    return levels.train(gate, ends, out, dGates);
+  }
+
   private Buffer gateParameter(String local, String file, long n, LayerBuilder b) {
     return b.parameter(
         local, parameters.slot(name, file, 1, n, width, Parameter.Init.ZERO, number));
@@ -136,117 +166,6 @@ final class MoELowering {
     if (program != Program.GENERATE) {
       Buffer offsets = b.buffer("offsets");
       b.balance(new LayerPlan.BalanceSource(gate, out.importance(), out.load(), offsets));
-    }
-  }
-
-  private Buffer expertParameter(MoE moe, String local, long rows, long columns, LayerBuilder b) {
-    return b.parameter(
-        local,
-        parameters.slot(
-            name,
-            "experts.*." + local,
-            moe.experts(),
-            rows,
-            columns,
-            Parameter.Init.GLOROT_UNIFORM,
-            number));
-  }
-
-  private void experts(
-      MoE moe,
-      Ends ends,
-      GateBuffers gate,
-      Routing routing,
-      Buffer dGates,
-      Buffer out,
-      Buffer dOut,
-      LayerBuilder b) {
-    long pairs = (long) tokens * moe.k();
-    int h = moe.expert().width();
-    ExpertsOp op = new ExpertsOp(name, tokens, width, moe, tile(moe));
-    ExpertsOp.Weights weights =
-        new ExpertsOp.Weights(
-            expertParameter(moe, "w1", h, width, b), expertParameter(moe, "w2", width, h, b));
-    Buffer gathered = b.work("gathered", pairs, width);
-    Buffer hidden = b.work("hidden", pairs, h);
-    b.forward(op.forward(ends.x(), routing, weights, gathered, hidden, out));
-    if (training()) {
-      ExpertsOp.Scratch scratch =
-          new ExpertsOp.Scratch(
-              b.work("gatheredAgain", pairs, width),
-              b.work("gatheredDy", pairs, width),
-              b.work("dHidden", pairs, h));
-      b.backward(
-          op.backward(
-              ends.x(), ends.dy(), routing, gate.gates(), weights, hidden, dGates, scratch, dOut));
-    }
-  }
-
-  private void swigluExperts(
-      MoE moe,
-      Ends ends,
-      GateBuffers gate,
-      Routing routing,
-      Buffer dGates,
-      Buffer out,
-      Buffer dOut,
-      LayerBuilder b) {
-    long pairs = (long) tokens * moe.k();
-    int h = moe.expert().width();
-    SwigluExpertsOp op = new SwigluExpertsOp(name, tokens, width, moe, tile(moe));
-    SwigluExpertsOp.Weights weights = swigluWeights(moe, b);
-    Buffer gathered = b.work("gathered", pairs, width);
-    SwigluExpertsOp.Hidden kept =
-        new SwigluExpertsOp.Hidden(b.work("u1", pairs, h), b.work("v", pairs, h));
-    Buffer hidden = b.work("hidden", pairs, h);
-    b.forward(op.forward(ends.x(), routing, weights, gathered, kept, hidden, out));
-    if (training()) {
-      SwigluExpertsOp.Scratch scratch =
-          new SwigluExpertsOp.Scratch(
-              b.work("gatheredAgain", pairs, width),
-              b.work("gatheredDy", pairs, width),
-              b.work("hiddenAgain", pairs, h),
-              new SwigluExpertsOp.Hidden(b.work("dU1", pairs, h), b.work("dV", pairs, h)));
-      b.backward(
-          op.backward(
-              ends.x(), ends.dy(), routing, gate.gates(), weights, kept, dGates, scratch, dOut));
-    }
-  }
-
-  private SwigluExpertsOp.Weights swigluWeights(MoE moe, LayerBuilder b) {
-    int h = moe.expert().width();
-    return new SwigluExpertsOp.Weights(
-        expertParameter(moe, "w1", h, width, b),
-        expertParameter(moe, "w2", width, h, b),
-        expertParameter(moe, "w3", h, width, b));
-  }
-
-  /** One expert: no gate, no dispatch, no combine. */
-  private void feedForward(MoE moe, Ends ends, LayerBuilder b) {
-    int h = moe.expert().width();
-    if (moe.expert().activation() == ActivationFunction.SWIGLU) {
-      SwigluFeedForwardOp op = new SwigluFeedForwardOp(name, tokens, width, h, tile(moe));
-      SwigluExpertsOp.Weights weights = swigluWeights(moe, b);
-      SwigluExpertsOp.Hidden kept =
-          new SwigluExpertsOp.Hidden(b.work("u1", tokens, h), b.work("v", tokens, h));
-      b.forward(op.forward(ends.x(), weights, kept, b.work("hidden", tokens, h), ends.y()));
-      if (training()) {
-        SwigluExpertsOp.Hidden gradients =
-            new SwigluExpertsOp.Hidden(b.work("dU1", tokens, h), b.work("dV", tokens, h));
-        Buffer hidden = b.work("hiddenAgain", tokens, h);
-        b.backward(op.backward(ends.x(), weights, kept, ends.dy(), hidden, gradients, ends.dx()));
-      }
-      return;
-    }
-    FeedForwardOp op =
-        new FeedForwardOp(name, tokens, width, h, moe.expert().activation(), tile(moe));
-    Buffer w1 = expertParameter(moe, "w1", h, width, b);
-    Buffer w2 = expertParameter(moe, "w2", width, h, b);
-    Buffer hidden = b.work("hidden", tokens, h);
-    b.forward(op.forward(ends.x(), w1, w2, hidden, ends.y()));
-    if (training()) {
-      Buffer dHidden = b.work("dHidden", tokens, h);
-      b.backward(op.backward(ends.x(), w1, w2, hidden, ends.dy(), dHidden, ends.dx()));
     }
   }
 }

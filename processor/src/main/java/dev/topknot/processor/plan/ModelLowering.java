@@ -127,7 +127,7 @@ final class ModelLowering {
       MoELowering.Ends ends,
       LayerBuilder b) {
     int units = lstm.units();
-    LstmOp op = new LstmOp(name, batch, timesteps, inputs, units, tile);
+    int outputs = lstm.outputs();
     LstmOp.Weights weights =
         new LstmOp.Weights(
             b.parameter(
@@ -143,14 +143,34 @@ final class ModelLowering {
             b.parameter(
                 "recurrentWeights",
                 parameters.slot(
-                    name, "weight_hh", 1, 4L * units, units, Parameter.Init.RECURRENT, number)),
+                    name, "weight_hh", 1, 4L * units, outputs, Parameter.Init.RECURRENT, number)),
             b.parameter(
                 "bias",
                 parameters.slot(name, "bias", 1, 1, 4L * units, Parameter.Init.LSTM_BIAS, number)));
-    LstmOp.State state = new LstmOp.State(b.state("h0", batch, units), b.state("c0", batch, units));
+    LstmOp.State state =
+        new LstmOp.State(b.state("h0", batch, outputs), b.state("c0", batch, units));
     LstmOp.Kept kept =
         new LstmOp.Kept(
             b.work("gates", tokens, 4L * units), b.work("cells", tokens, units), ends.y());
+    if (lstm.projection().isPresent()) {
+      Buffer projection =
+          b.parameter(
+              "projectionWeights",
+              parameters.slot(
+                  name, "weight_hr", 1, outputs, units, Parameter.Init.RECURRENT, number));
+      Buffer cellOutputs = b.work("cellOutputs", tokens, units);
+      ProjectedLstmOp op =
+          new ProjectedLstmOp(name, batch, timesteps, inputs, units, outputs, tile);
+      b.forward(op.forward(weights, projection, ends.x(), state, kept, cellOutputs));
+      if (training()) {
+        b.backward(
+            op.backward(
+                weights, projection, ends.x(), state, kept, cellOutputs, ends.dy(), ends.dx()));
+      }
+      b.commit(op.commit(state, kept));
+      return;
+    }
+    LstmOp op = new LstmOp(name, batch, timesteps, inputs, units, tile);
     b.forward(op.forward(weights, ends.x(), state, kept));
     if (training()) {
       b.backward(op.backward(weights, ends.x(), state, kept, ends.dy(), ends.dx()));
@@ -166,7 +186,7 @@ final class ModelLowering {
       MoELowering.Ends ends,
       LayerBuilder b) {
     int units = dense.units();
-    DenseOp op = new DenseOp(name, tokens, inputs, units, dense.activation(), tile);
+    DenseOp op = new DenseOp(name, tokens, inputs, units, dense.activation(), true, tile);
     Buffer weight =
         b.parameter(
             "weight",
@@ -195,6 +215,10 @@ final class ModelLowering {
     Buffer bias =
         b.parameter(
             "bias", parameters.slot(name, "bias", 1, 1, vocabulary, Parameter.Init.ZERO, number));
+    if (training() && softmax.samples().isPresent()) {
+      sampledSoftmax(name, softmax, number, in, weight, bias, b);
+      return;
+    }
     Buffer logits = b.work("logits", tokens, vocabulary);
     SoftmaxLossOp op = new SoftmaxLossOp(name, tokens, in.width(), vocabulary, tile);
     if (program == Program.GENERATE) {
@@ -212,20 +236,59 @@ final class ModelLowering {
     }
   }
 
+  private void sampledSoftmax(
+      String name,
+      LayerKind.Softmax softmax,
+      int number,
+      Flow in,
+      Buffer weight,
+      Buffer bias,
+      LayerBuilder b) {
+    SampledSoftmaxLossOp op =
+        new SampledSoftmaxLossOp(
+            name,
+            tokens,
+            in.width(),
+            softmax.vocabulary(),
+            softmax.samples().orElseThrow(),
+            number,
+            tile);
+    Buffer targets = b.local("targets", new Buffer("targets", Region.CALL, 1, tokens, true));
+    SampledSoftmaxLossOp.Kept kept =
+        new SampledSoftmaxLossOp.Kept(
+            b.integers("classes", op.classes()),
+            b.integers("classCount", 1),
+            b.work("rows", op.classes(), in.width()),
+            b.work("logits", tokens, op.classes()));
+    Buffer losses = b.work("losses", 1, tokens);
+    b.forward(op.forward(in.y(), weight, bias, targets, kept, losses));
+    b.output(losses);
+    b.backward(op.backward(in.y(), weight, bias, kept, b.local("dx", in.dy())));
+  }
+
   private static String title(ModelSpec.Layer layer, int inputs) {
     LayerKind kind = layer.kind();
     int width = Counts.width(kind, inputs);
     String title;
     if (kind instanceof LayerKind.Embedding embedding) {
       title = "embedding of %d tokens, width %d".formatted(embedding.vocabulary(), width);
-    } else if (kind instanceof LayerKind.Lstm) {
-      title = "LSTM, %d to %d".formatted(inputs, width);
+    } else if (kind instanceof LayerKind.Lstm lstm) {
+      title =
+          lstm.projection().isPresent()
+              ? "LSTM, %d to %d, projected to %d".formatted(inputs, lstm.units(), width)
+              : "LSTM, %d to %d".formatted(inputs, width);
     } else if (kind instanceof LayerKind.Dense dense) {
       title = "dense, %d to %d%s".formatted(inputs, width, function(dense.activation(), ", "));
     } else if (kind instanceof LayerKind.Experts experts) {
       title = MoELowering.title(experts.moe(), inputs);
     } else {
-      title = "softmax over %d tokens".formatted(((LayerKind.Softmax) kind).vocabulary());
+      LayerKind.Softmax softmax = (LayerKind.Softmax) kind;
+      title =
+          "softmax over %d tokens".formatted(softmax.vocabulary())
+              + (softmax.samples().isPresent()
+                  ? ", in training over the target and %d samples"
+                      .formatted(softmax.samples().getAsInt())
+                  : "");
     }
     Modifiers modifiers = layer.modifiers();
     return title

@@ -33,6 +33,13 @@ public interface Op {
     return 1;
   }
 
+  /**
+   * The part of the rows of its operands that a call touches if the load is balanced, in (0, 1].
+   */
+  default double share() {
+    return 1;
+  }
+
   /** The name of the class that executes it. */
   default String type() {
     String name = getClass().getSimpleName();

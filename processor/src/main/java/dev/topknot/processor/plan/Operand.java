@@ -6,7 +6,7 @@ public record Operand(Buffer buffer, Access access) {
   public enum Access {
     /** Reads what an earlier call wrote. */
     READ,
-    /** Writes every valid element before reading any. */
+    /** Writes every valid element, or a kind of experts those of its slots, before reading any. */
     WRITE,
     /** Reads what an earlier call wrote, and changes it. */
     UPDATE

@@ -4,7 +4,8 @@ package dev.topknot.processor.plan;
  * A parameter tensor, or as many equal ones as there are experts, and its place in the arena.
  *
  * @param layer the layer's name as files say it; empty for a layer of its own
- * @param name with {@code *} for the number of the copy: {@code experts.*.w1}
+ * @param name with {@code *} for the number of the copy, or {@code 48+*} for 48 more: {@code
+ *     experts.*.w1}
  * @param copies how many tensors of this shape lie one after the other
  * @param rows outputs of one copy
  * @param columns inputs of one copy

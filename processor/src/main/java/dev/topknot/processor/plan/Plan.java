@@ -1,10 +1,10 @@
 package dev.topknot.processor.plan;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.processor.model.Spec;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 
 /**
  * A spec, compiled: parameters, programs, memory.
@@ -50,9 +50,9 @@ public record Plan(
     long arena = parameterArena * Buffer.ELEMENT_BYTES;
     shares.add(new Share("parameters", arena));
     shares.add(new Share("gradients", arena));
-    if (spec.optimizer() == Optimizer.ADAM) {
-      shares.add(new Share("first moments", arena));
-      shares.add(new Share("second moments", arena));
+    for (Buffer moment : OptimizerOp.of(this).map(OptimizerOp::moments).orElse(List.of())) {
+      String name = moment.region().name().toLowerCase(Locale.ROOT).replace('_', ' ');
+      shares.add(new Share(name, moment.bytes()));
     }
     for (ProgramPlan program : programs) {
       long elements = program.workspace().size() + program.state().size();

@@ -74,6 +74,7 @@ public final class Planner {
     List<Buffer> state = new ArrayList<>();
     for (LayerPlan layer : layers) {
       layer.balance().ifPresent(source -> kept.addAll(source.buffers()));
+      layer.routing().ifPresent(source -> kept.addAll(source.buffers()));
       layer.locals().values().stream().filter(b -> b.region() == Region.STATE).forEach(state::add);
     }
     Memory workspace = Memory.share(calls, kept);

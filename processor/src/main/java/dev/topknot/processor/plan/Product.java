@@ -36,7 +36,7 @@ public record Product(Kind kind, long rows, long groups, long inputs, long outpu
   /** What a method computes with a weight: backward, both gradients. */
   static List<Product> of(String method, long rows, long groups, long inputs, long outputs) {
     return switch (method) {
-      case "forward", "infer", "probabilities" ->
+      case "forward", "infer", "probabilities", "recompute" ->
           List.of(new Product(Kind.FORWARD, rows, groups, inputs, outputs));
       case "backward" ->
           List.of(
@@ -44,12 +44,6 @@ public record Product(Kind kind, long rows, long groups, long inputs, long outpu
               new Product(Kind.WEIGHT_GRADIENT, rows, groups, inputs, outputs));
       default -> List.of();
     };
-  }
-
-  /** Likewise for weights of each expert, as many of which have rows as can have. */
-  static List<Product> ofExperts(
-      String method, long slots, long experts, long inputs, long outputs) {
-    return of(method, slots, Math.min(experts, slots), inputs, outputs);
   }
 
   /** Those of several weights. */

@@ -45,9 +45,9 @@ record Products(Tile tile) {
             .costing(0, values * from.size() * (Float.BYTES + tile.keptBytes())));
   }
 
-  /** The products of experts over {@code slots} rows in all, each with its own weights. */
-  Grouped grouped(long slots, long experts) {
-    return new Grouped(this, slots, experts);
+  /** The products of experts over the rows of their slots, each with its own weights. */
+  Grouped grouped(ExpertRange range) {
+    return new Grouped(this, range);
   }
 
   /** The sum of {@code rows} rows of so many columns; the run comes first. */
@@ -80,14 +80,19 @@ record Products(Tile tile) {
   }
 
   /** See {@link #grouped}. */
-  record Grouped(Products products, long slots, long experts) {
+  record Grouped(Products products, ExpertRange range) {
     private Tile tile() {
       return products.tile;
     }
 
+    private long experts() {
+      return range.count();
+    }
+
     /** Blocks enough for the row tiles of any routing: see {@code perceptron.cuh}. */
-    private long tiles() {
-      return slots <= experts ? slots : experts + slots / tile().rows();
+    long tiles() {
+      long slots = range.slots();
+      return slots <= experts() ? slots : experts() + slots / tile().rows();
     }
 
     /** c [slots, columns] over {@code depth}. */
@@ -102,25 +107,27 @@ record Products(Tile tile) {
 
     private Kernel rows(String name, long columns, long depth, int shared, Argument... arguments) {
       Grid grid = Grid.of(tiles(), blocks(columns, tile().columns()));
+      long rows = range.expectedSlots();
       return Kernel.of(name, grid, tile(), shared, arguments)
           .costing(
-              2 * slots * columns * depth,
-              bytes(Math.min(slots, experts), slots, columns, depth, tile().keptBytes()));
+              2 * rows * columns * depth,
+              bytes(Math.min(rows, experts()), rows, columns, depth, tile().keptBytes()));
     }
 
     /** The weights' gradients [experts outputs, inputs]; the run comes first. */
     Kernel weight(String name, long outputs, long inputs, Argument... arguments) {
+      long rows = range.expectedSlots();
       return products
-          .kernel(name, tile().grid(outputs, inputs, experts), arguments)
+          .kernel(name, tile().grid(outputs, inputs, experts()), arguments)
           .costing(
-              2 * slots * outputs * inputs,
-              tile().keptBytes() * slots * (outputs + inputs)
-                  + Float.BYTES * experts * outputs * inputs);
+              2 * rows * outputs * inputs,
+              tile().keptBytes() * rows * (outputs + inputs)
+                  + Float.BYTES * experts() * outputs * inputs);
     }
 
     /** The parts of the gates' gradients, one for each tile of a hidden row: bytes. */
     long partBytes(long hidden) {
-      return Float.BYTES * slots * blocks(hidden, tile().columns());
+      return Float.BYTES * range.slots() * blocks(hidden, tile().columns());
     }
   }
 }

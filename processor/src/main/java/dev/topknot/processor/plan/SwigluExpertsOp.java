@@ -1,39 +1,42 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.constant;
 import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
 
-import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** Each slot's gated expert: out = (silu(u) ⊙ v)·W2ᵀ with u = x·W1ᵀ and v = x·W3ᵀ. */
-record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
+record SwigluExpertsOp(String layer, ExpertRange range, int width, int hidden, Tile tile)
     implements ProductOp {
   @Override
   public List<Constant> constants() {
-    return List.of(
-        new Constant("tokens", tokens),
-        new Constant("width", width),
-        new Constant("experts", moe.experts()),
-        new Constant("k", moe.k()),
-        new Constant("hidden", moe.expert().width()));
+    return range.constants(width, new Constant("hidden", hidden));
   }
 
   @Override
   public List<Product> products(String method) {
-    long slots = (long) tokens * moe.k();
-    int hidden = moe.expert().width();
-    return Product.all(
-        Product.ofExperts(method, slots, moe.experts(), width, hidden),
-        Product.ofExperts(method, slots, moe.experts(), width, hidden),
-        Product.ofExperts(method, slots, moe.experts(), hidden, width));
+    List<Product> first = range.products(method, width, hidden);
+    return method.equals("recompute")
+        ? Product.all(first, first)
+        : Product.all(first, first, range.products(method, hidden, width));
   }
 
   @Override
   public double touched() {
-    return Math.min(1.0, (double) tokens * moe.k() / moe.experts());
+    return range.touched();
+  }
+
+  @Override
+  public double share() {
+    return range.share();
+  }
+
+  @Override
+  public String template() {
+    return range.whole() ? "TOPKNOT_SWIGLU_EXPERTS" : "TOPKNOT_SWIGLU_EXPERTS_OF_KIND";
   }
 
   @Override
@@ -43,10 +46,10 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
 
   @Override
   public List<Kernel> kernels(String method) {
-    long slots = (long) tokens * moe.k();
-    int hidden = moe.expert().width();
+    Argument offsets = range.offsets(method.equals("backward") ? 2 : 1);
+    int tokens = range.tokens();
     Products products = new Products(tile);
-    Products.Grouped grouped = products.grouped(slots, moe.experts());
+    Products.Grouped grouped = products.grouped(range);
     Argument x = products.read("x", operand(0), tokens, width);
     if (method.equals("forward")) {
       return Kernel.all(
@@ -57,7 +60,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
                   2L * hidden,
                   width,
                   x,
-                  operand(1),
+                  offsets,
                   operand(2),
                   operand(3),
                   operand(5),
@@ -69,10 +72,27 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
                   width,
                   hidden,
                   operand(9),
-                  operand(1),
+                  offsets,
                   operand(2),
                   operand(4),
                   operand(10))));
+    }
+    if (method.equals("recompute")) {
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  2L * hidden,
+                  width,
+                  x,
+                  offsets,
+                  operand(2),
+                  operand(3),
+                  operand(4),
+                  operand(6),
+                  operand(7),
+                  constant(0))));
     }
     Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
@@ -84,7 +104,7 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
                 "backward_hidden",
                 hidden,
                 width,
-                operand(2),
+                offsets,
                 operand(3),
                 operand(4),
                 operand(5),
@@ -96,12 +116,12 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
                 operand(16),
                 operand(14),
                 parts),
-            Products.each("backward_gates", slots, operand(4), parts, operand(11)),
+            range.gateGradients(operand(4), parts, operand(11)),
             grouped.rows(
                 "backward_input",
                 width,
                 2L * hidden,
-                operand(2),
+                offsets,
                 operand(3),
                 operand(15),
                 operand(16),
@@ -109,18 +129,11 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
                 operand(8),
                 operand(17)),
             grouped.weight(
-                "backward_w1", hidden, width, operand(2), operand(3), operand(15), x, operand(18)),
+                "backward_w1", hidden, width, offsets, operand(3), operand(15), x, operand(18)),
             grouped.weight(
-                "backward_w1", hidden, width, operand(2), operand(3), operand(16), x, operand(20)),
+                "backward_w1", hidden, width, offsets, operand(3), operand(16), x, operand(20)),
             grouped.weight(
-                "backward_w2",
-                width,
-                hidden,
-                operand(2),
-                operand(3),
-                dy,
-                operand(14),
-                operand(19))));
+                "backward_w2", width, hidden, offsets, operand(3), dy, operand(14), operand(19))));
   }
 
   Call forward(
@@ -145,6 +158,21 @@ record SwigluExpertsOp(String layer, int tokens, int width, MoE moe, Tile tile)
         write(kept.v),
         write(hidden),
         write(out));
+  }
+
+  /** What is kept of the hidden layer alone, as forward left it. */
+  Call recompute(Buffer x, Routing routing, Weights weights, Buffer gathered, Hidden kept) {
+    return Call.of(
+        this,
+        "recompute",
+        read(x),
+        read(routing.offsets()),
+        read(routing.rows()),
+        read(weights.w1),
+        read(weights.w3),
+        write(gathered),
+        write(kept.u),
+        write(kept.v));
   }
 
   Call backward(

@@ -1,5 +1,6 @@
 package dev.topknot.processor.plan;
 
+import static dev.topknot.processor.plan.Argument.constant;
 import static dev.topknot.processor.plan.Argument.operand;
 import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.write;
@@ -19,10 +20,10 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden, Tile
 
   @Override
   public List<Product> products(String method) {
-    return Product.all(
-        Product.of(method, tokens, 1, width, hidden),
-        Product.of(method, tokens, 1, width, hidden),
-        Product.of(method, tokens, 1, hidden, width));
+    List<Product> first = Product.of(method, tokens, 1, width, hidden);
+    return method.equals("recompute")
+        ? Product.all(first, first)
+        : Product.all(first, first, Product.of(method, tokens, 1, hidden, width));
   }
 
   @Override
@@ -51,6 +52,22 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden, Tile
                   operand(6)),
               products.dense(
                   "forward_output", tokens, width, hidden, operand(6), operand(2), operand(7))));
+    }
+    if (method.equals("recompute")) {
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              products.dense(
+                  "forward_hidden",
+                  tokens,
+                  2L * hidden,
+                  width,
+                  x,
+                  operand(1),
+                  operand(2),
+                  operand(3),
+                  operand(4),
+                  constant(0))));
     }
     Argument dy = products.read("dy", operand(6), tokens, width);
     return Kernel.all(
@@ -97,6 +114,12 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden, Tile
         write(kept.v()),
         write(hidden),
         write(y));
+  }
+
+  /** What is kept of the hidden layer alone, as forward left it. */
+  Call recompute(Buffer x, SwigluExpertsOp.Weights w, SwigluExpertsOp.Hidden kept) {
+    return Call.of(
+        this, "recompute", read(x), read(w.w1()), read(w.w3()), write(kept.u()), write(kept.v()));
   }
 
   Call backward(

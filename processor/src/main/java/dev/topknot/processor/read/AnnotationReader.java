@@ -103,6 +103,7 @@ final class AnnotationReader {
     Object it = value.getValue();
     return switch (type.getKind()) {
       case INT -> Optional.of(it).filter(Integer.class::isInstance);
+      case BOOLEAN -> Optional.of(it).filter(Boolean.class::isInstance);
       case DOUBLE -> Optional.of(it).filter(Double.class::isInstance);
       case DECLARED ->
           it instanceof VariableElement constant

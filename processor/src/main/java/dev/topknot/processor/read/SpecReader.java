@@ -79,37 +79,60 @@ public final class SpecReader {
         switch (mark.name()) {
           case "Embedding" ->
               new LayerKind.Embedding(integer(mark, "vocabulary"), integer(mark, "width"));
-          case "Lstm" -> new LayerKind.Lstm(integer(mark, "units"));
+          case "Lstm" ->
+              new LayerKind.Lstm(integer(mark, "units"), mark.writtenInteger("projection"));
           case "Dense" ->
               new LayerKind.Dense(
                   integer(mark, "units"),
                   mark.constant("activation", ActivationFunction.class).orElseThrow());
-          case "Softmax" -> new LayerKind.Softmax(integer(mark, "vocabulary"));
+          case "Softmax" ->
+              new LayerKind.Softmax(integer(mark, "vocabulary"), mark.writtenInteger("samples"));
           default -> null;
         };
     return Optional.ofNullable(kind);
   }
 
   private static MoE moe(Optional<SpecName> type, List<Mark> marks) {
-    Mark mark = marks.stream().filter(it -> it.name().equals("MoELayer")).findFirst().orElseThrow();
+    Mark mark = mark(marks, "MoELayer").orElseThrow();
+    Optional<MoE.Hierarchy> hierarchy =
+        mark(marks, "Hierarchy")
+            .map(it -> new MoE.Hierarchy(integer(it, "groups"), integer(it, "k")));
     return new MoE(
         type,
         integer(mark, "experts"),
-        integer(mark, "k"),
+        integer(mark, "k") * hierarchy.map(MoE.Hierarchy::k).orElse(1),
         mark.writtenInteger("width"),
         mark.writtenInteger("tokens"),
         mark.constant("gating", Gating.class).orElseThrow(),
         mark.number("importanceLoss").orElseThrow(),
         mark.number("loadLoss").orElseThrow(),
         mark.number("noiseFloor").orElseThrow(),
-        marks.stream()
-            .filter(it -> it.name().equals("Expert"))
-            .map(
-                it ->
-                    new ExpertKind(
-                        it.integers("hidden"),
-                        it.constant("activation", ActivationFunction.class).orElseThrow()))
-            .toList());
+        mark.flag("recompute"),
+        kinds(integer(mark, "experts"), marks),
+        hierarchy);
+  }
+
+  private static Optional<Mark> mark(List<Mark> marks, String annotation) {
+    return marks.stream().filter(it -> it.name().equals(annotation)).findFirst();
+  }
+
+  private static List<ExpertKind> kinds(int experts, List<Mark> marks) {
+    List<Mark> kinds = marks.stream().filter(it -> it.name().equals("Expert")).toList();
+    int rest =
+        experts
+            - kinds.stream()
+                .filter(it -> !it.flag("shared"))
+                .mapToInt(it -> it.writtenInteger("count").orElse(0))
+                .sum();
+    return kinds.stream()
+        .map(
+            it ->
+                new ExpertKind(
+                    it.writtenInteger("count").orElse(it.flag("shared") ? 1 : rest),
+                    it.integers("hidden"),
+                    it.constant("activation", ActivationFunction.class).orElseThrow(),
+                    it.flag("shared")))
+        .toList();
   }
 
   private static Modifiers modifiers(Method method) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.dsl.Precision;
 import dev.topknot.processor.model.MoE;
 import java.util.Arrays;
@@ -60,6 +61,16 @@ class KernelTest {
                         kernel("a", Argument.scratch("x", 1)),
                         kernel("b", Argument.scratch("x", 2)))))
         .hasMessageContaining("scratch x of 1 bytes is 2 bytes in b");
+  }
+
+  /** Between them no other call runs. */
+  @Test
+  void theUpdateFindsWhatTheNormLeftInScratchMemory() {
+    Plan plan = Planner.plan(Specs.withOptimizer(Specs.newsModel(), Optimizer.ADAM_FACTORED));
+    CallScratch norm = CallScratch.of(DeviceCalls.norm(plan).get(0).kernels());
+    CallScratch update = CallScratch.of(DeviceCalls.update(plan).get(0).kernels());
+    assertThat(update.offsets()).containsOnlyKeys("rowSums", "columnSums");
+    assertThat(norm.offsets()).containsAllEntriesOf(update.offsets());
   }
 
   @Test

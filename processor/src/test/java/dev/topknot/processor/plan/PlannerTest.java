@@ -4,12 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.dsl.Gating;
+import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.MoE;
 import dev.topknot.processor.model.Spec;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -20,6 +22,8 @@ class PlannerTest {
   static Stream<Spec> specs() {
     List<Spec> specs = new ArrayList<>();
     specs.add(Specs.newsModel());
+    LayerKind projected = new LayerKind.Lstm(24, OptionalInt.of(9));
+    specs.add(Specs.sampled(Specs.model(3, 7, 101, 40, Specs.named("lstm", projected)), 20));
     for (ActivationFunction activation : ActivationFunction.values()) {
       for (Gating gating : Gating.values()) {
         MoE moe = Specs.withGating(Specs.moe(5, 2, 24, activation), gating);
@@ -35,6 +39,27 @@ class PlannerTest {
                 Specs.named("plain", new LayerKind.Experts(moe))));
       }
       specs.add(Specs.layer(Specs.moe(1, 1, 24, activation), 8, 1));
+      MoE grouped = Specs.inGroups(Specs.moe(12, 2, 24, activation), 3, 2);
+      specs.add(Specs.layer(grouped, 40, 33));
+      specs.add(
+          Specs.model(
+              3,
+              7,
+              101,
+              40,
+              Specs.residual("moe", new LayerKind.Experts(grouped), ActivationFunction.TANH)));
+    }
+    for (boolean recompute : new boolean[] {false, true}) {
+      LayerKind kinds = new LayerKind.Experts(Specs.kinds(recompute));
+      specs.add(Specs.layer(Specs.kinds(recompute), 40, 33));
+      specs.add(
+          Specs.model(
+              3,
+              7,
+              101,
+              40,
+              Specs.residual("below", kinds, ActivationFunction.TANH),
+              Specs.named("above", kinds)));
     }
     return specs.stream();
   }
@@ -117,6 +142,75 @@ class PlannerTest {
     assertThat(plan.program(Program.EVALUATE).calls())
         .noneMatch(call -> call.method().equals("backward"));
     assertThat(plan.program(Program.GENERATE).tokens()).isEqualTo(1);
+  }
+
+  /** The candidates and targets of a batch in training, the full softmax without a gradient. */
+  @Test
+  void onlyTrainingSamplesTheSoftmax() {
+    Plan plan = Planner.plan(Specs.sampled(Specs.model(32, 20, 100_000, 8), 8192));
+    for (ProgramPlan program : plan.programs()) {
+      Op op = program.layers().get(1).forward().get(0).op();
+      boolean training = program.program() == Program.TRAIN;
+      assertThat(op.type()).isEqualTo(training ? "SampledSoftmaxLoss" : "SoftmaxLoss");
+      assertThat(program.layers().get(1).locals().get("logits").columns())
+          .isEqualTo(training ? 8192 + 640 : 100_000);
+    }
+    assertThat(DeviceCalls.complete(plan)).isTrue();
+  }
+
+  /** Hidden layers do not outlive the forward pass; the backward pass multiplies once more. */
+  @Test
+  void recomputingTakesLessMemoryAndMoreFlops() {
+    Plan kept = twoLayers(false);
+    Plan recomputed = twoLayers(true);
+    assertThat(workspace(recomputed)).isLessThan(workspace(kept));
+    // 21 tokens, 2 of 4 experts each, one product more of 40 by 600, in either layer
+    assertThat(flops(recomputed) - flops(kept)).isEqualTo(2L * (2 * 21 * 2) * 40 * 600);
+    LayerPlan below = recomputed.program(Program.TRAIN).layers().get(1);
+    assertThat(below.recomputed()).extracting(Call::method).containsExactly("recompute");
+    assertThat(below.notKept()).extracting(Buffer::name).containsExactly("below.hiddenAgain");
+  }
+
+  private static Plan twoLayers(boolean recompute) {
+    ExpertKind kind = new ExpertKind(4, List.of(600), ActivationFunction.RELU, false);
+    MoE moe = Specs.withKinds(Specs.moe(4, 2, 600, ActivationFunction.RELU), recompute, kind);
+    LayerKind experts = new LayerKind.Experts(moe);
+    return Planner.plan(
+        Specs.model(3, 7, 101, 40, Specs.named("below", experts), Specs.named("above", experts)));
+  }
+
+  private static long workspace(Plan plan) {
+    return plan.program(Program.TRAIN).workspace().size();
+  }
+
+  private static long flops(Plan plan) {
+    return plan.program(Program.TRAIN).calls().stream().mapToLong(c -> c.cost().flops()).sum();
+  }
+
+  /** Files number the experts of all kinds on, and the shared ones by themselves. */
+  @Test
+  void kindsOfExpertsHaveParametersOfTheirOwn() {
+    assertThat(Planner.plan(Specs.layer(Specs.kinds(false), 40, 33)).parameters())
+        .extracting(p -> p.name() + " " + p.copies())
+        .containsExactly(
+            "gate.weight 1",
+            "noise.weight 1",
+            "experts.*.w1 2",
+            "experts.*.w2 2",
+            "experts.2+*.w1 2",
+            "experts.2+*.w2 2",
+            "experts.2+*.w3 2",
+            "experts.4+*.w1 1",
+            "experts.4+*.w2 1",
+            "experts.4+*.w3 1",
+            "shared.0.w1 1",
+            "shared.0.w2 1",
+            "shared.1.w1 1",
+            "shared.1.w2 1",
+            "shared.2.w1 1",
+            "shared.2.w2 1",
+            "shared.2.w3 1",
+            "shared.2.w4 1");
   }
 
   @Test

@@ -32,7 +32,26 @@ public final class Specs {
         0.1,
         0.1,
         0.01,
-        List.of(new ExpertKind(List.of(hidden), activation)));
+        false,
+        List.of(new ExpertKind(experts, List.of(hidden), activation, false)),
+        Optional.empty());
+  }
+
+  /** The same experts in groups, of which a token goes to {@code k}. */
+  public static MoE inGroups(MoE moe, int groups, int k) {
+    return new MoE(
+        moe.type(),
+        moe.experts(),
+        moe.k() * k,
+        moe.width(),
+        moe.tokens(),
+        moe.gating(),
+        moe.importanceLoss(),
+        moe.loadLoss(),
+        moe.noiseFloor(),
+        moe.recompute(),
+        moe.kinds(),
+        Optional.of(new MoE.Hierarchy(groups, k)));
   }
 
   /** The same layer with another gate. */
@@ -47,7 +66,38 @@ public final class Specs {
         moe.importanceLoss(),
         moe.loadLoss(),
         moe.noiseFloor(),
-        moe.kinds());
+        moe.recompute(),
+        moe.kinds(),
+        moe.hierarchy());
+  }
+
+  /** The same layer with these experts. */
+  public static MoE withKinds(MoE moe, boolean recompute, ExpertKind... kinds) {
+    return new MoE(
+        moe.type(),
+        moe.experts(),
+        moe.k(),
+        moe.width(),
+        moe.tokens(),
+        moe.gating(),
+        moe.importanceLoss(),
+        moe.loadLoss(),
+        moe.noiseFloor(),
+        recompute,
+        List.of(kinds),
+        moe.hierarchy());
+  }
+
+  /** Five experts of three kinds, the middle one deep, and three that every token visits. */
+  public static MoE kinds(boolean recompute) {
+    return withKinds(
+        moe(5, 2, 24, ActivationFunction.RELU),
+        recompute,
+        new ExpertKind(2, List.of(24), ActivationFunction.RELU, false),
+        new ExpertKind(2, List.of(12, 30), ActivationFunction.GELU, false),
+        new ExpertKind(1, List.of(16), ActivationFunction.SWIGLU, false),
+        new ExpertKind(2, List.of(8), ActivationFunction.TANH, true),
+        new ExpertKind(1, List.of(8, 6, 4), ActivationFunction.GELU, true));
   }
 
   /** A layer of its own, {@code com.example.Experts}. */
@@ -86,6 +136,18 @@ public final class Specs {
         spec.layers());
   }
 
+  /** The same model with another optimizer. */
+  public static ModelSpec withOptimizer(ModelSpec spec, Optimizer optimizer) {
+    return new ModelSpec(
+        spec.name(),
+        spec.isPublic(),
+        spec.batch(),
+        spec.timesteps(),
+        optimizer,
+        spec.precision(),
+        spec.layers());
+  }
+
   /** A model with an embedding, these layers and a softmax, {@code com.example.Model}. */
   public static ModelSpec model(
       int batch, int timesteps, int vocabulary, int width, ModelSpec.Layer... between) {
@@ -100,6 +162,22 @@ public final class Specs {
         timesteps,
         Optimizer.ADAM,
         Precision.FP32,
+        layers);
+  }
+
+  /** The same model with so many samples for the softmax in training. */
+  public static ModelSpec sampled(ModelSpec spec, int samples) {
+    List<ModelSpec.Layer> layers = new ArrayList<>(spec.layers());
+    ModelSpec.Layer last = layers.remove(layers.size() - 1);
+    int vocabulary = ((LayerKind.Softmax) last.kind()).vocabulary();
+    layers.add(named(last.name(), new LayerKind.Softmax(vocabulary, OptionalInt.of(samples))));
+    return new ModelSpec(
+        spec.name(),
+        spec.isPublic(),
+        spec.batch(),
+        spec.timesteps(),
+        spec.optimizer(),
+        spec.precision(),
         layers);
   }
 

@@ -22,7 +22,7 @@ public final class Adam {
    * other moment by more than that: moments that get no gradient any more would otherwise end among
    * the denormal numbers, where arithmetic is many times slower.
    */
-  private static final float FLUSH = 1e-30f;
+  static final float FLUSH = 1e-30f;
 
   /** No clipping leaves a longer gradient than this: its square would be infinite in a moment. */
   private static final double LARGEST_NORM = 1e19;
@@ -116,15 +116,30 @@ public final class Adam {
     this.secondMoments = secondMoments;
     Update update = run.update();
     double updates = run.step() + 1.0;
-    clip = (float) Math.min(1, Math.min(update.clip(), LARGEST_NORM) / run.gradientNorm());
+    clip = clip(run);
     keepFirst = (float) update.beta1();
     addFirst = (float) (1 - update.beta1());
     keepSecond = (float) update.beta2();
     addSecond = (float) (1 - update.beta2());
     rate = (float) (update.rate() / (1 - Math.pow(update.beta1(), updates)));
-    rootScale = (float) (1 / Math.sqrt(1 - Math.pow(update.beta2(), updates)));
-    epsilon = (float) Math.max(update.epsilon(), Float.MIN_NORMAL); // never 0 / 0
+    rootScale = rootScale(run);
+    epsilon = epsilon(update);
     workers.parallel(chunks.length, step);
+  }
+
+  /** What clipping leaves of a gradient, at most 1. */
+  static float clip(Run run) {
+    return (float) Math.min(1, Math.min(run.update().clip(), LARGEST_NORM) / run.gradientNorm());
+  }
+
+  /** What bias correction multiplies the root of a second moment by. */
+  static float rootScale(Run run) {
+    return (float) (1 / Math.sqrt(1 - Math.pow(run.update().beta2(), run.step() + 1.0)));
+  }
+
+  /** What is added to the root: never 0, as a root may be that. */
+  static float epsilon(Update update) {
+    return (float) Math.max(update.epsilon(), Float.MIN_NORMAL);
   }
 
   private void sumSquares(int task, int worker) {

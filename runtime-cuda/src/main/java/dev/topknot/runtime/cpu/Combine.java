@@ -23,6 +23,7 @@ public final class Combine {
   private int valid;
   private Matrix from;
   private Matrix to;
+  private boolean add;
 
   /**
    * An op of fixed shapes.
@@ -66,6 +67,12 @@ public final class Combine {
    * @param dx written, [T, d]
    */
   public void backward(Run run, Matrix dOut, Ints slots, Matrix dx) {
+    backward(run, dOut, slots, dx, false);
+  }
+
+  /** Likewise, added to dx where {@code add}. */
+  void backward(Run run, Matrix dOut, Ints slots, Matrix dx, boolean add) {
+    this.add = add;
     start(run, dOut, slots, dx);
     workers.parallel((valid + BLOCK - 1) / BLOCK, backwardTask);
   }
@@ -112,8 +119,13 @@ public final class Combine {
     float[] sum = sums[worker];
     float[] row = rows[worker];
     for (int t = block * BLOCK; t < Math.min(valid, (block + 1) * BLOCK); t++) {
-      from.read((long) slots[t * k] * width, sum, 0, width);
-      for (int j = 1; j < k; j++) {
+      int first = add ? 0 : 1;
+      if (add) {
+        to.read((long) t * width, sum, 0, width);
+      } else {
+        from.read((long) slots[t * k] * width, sum, 0, width);
+      }
+      for (int j = first; j < k; j++) {
         from.read((long) slots[t * k + j] * width, row, 0, width);
         for (int i = 0; i < width; i++) {
           sum[i] += row[i];

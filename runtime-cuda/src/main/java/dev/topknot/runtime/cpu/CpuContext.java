@@ -2,6 +2,9 @@ package dev.topknot.runtime.cpu;
 
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.program.Layout;
+import dev.topknot.runtime.program.Moment;
+import java.util.List;
+import java.util.Map;
 
 /** What a program and its operations are built from. */
 public final class CpuContext {
@@ -10,8 +13,7 @@ public final class CpuContext {
   private final Layout layout;
   private final Arena parameters;
   private final Arena gradients;
-  private final Arena firstMoments;
-  private final Arena secondMoments;
+  private final Map<Moment, Arena> moments;
   private final Arena workspace;
   private final Arena state;
 
@@ -21,8 +23,7 @@ public final class CpuContext {
       Layout layout,
       Arena parameters,
       Arena gradients,
-      Arena firstMoments,
-      Arena secondMoments,
+      Map<Moment, Arena> moments,
       Arena workspace,
       Arena state) {
     this.cpu = cpu;
@@ -30,8 +31,7 @@ public final class CpuContext {
     this.layout = layout;
     this.parameters = parameters;
     this.gradients = gradients;
-    this.firstMoments = firstMoments;
-    this.secondMoments = secondMoments;
+    this.moments = moments;
     this.workspace = workspace;
     this.state = state;
   }
@@ -39,15 +39,7 @@ public final class CpuContext {
   /** The same for one program, with buffers of its own. */
   CpuContext with(Arena programWorkspace, Arena programState) {
     return new CpuContext(
-        cpu,
-        options,
-        layout,
-        parameters,
-        gradients,
-        firstMoments,
-        secondMoments,
-        programWorkspace,
-        programState);
+        cpu, options, layout, parameters, gradients, moments, programWorkspace, programState);
   }
 
   /** Whether there are gradients. */
@@ -55,9 +47,9 @@ public final class CpuContext {
     return gradients != null;
   }
 
-  /** Whether there are moments. */
-  boolean hasMoments() {
-    return firstMoments != null;
+  /** The moments that there are. */
+  List<Moment> moments() {
+    return List.copyOf(moments.keySet());
   }
 
   /** Threads and matrix products. */
@@ -91,12 +83,26 @@ public final class CpuContext {
 
   /** Adam's first moments, at the offsets of the parameters; absent as gradients are. */
   public Arena firstMoments() {
-    return present(firstMoments, "moments");
+    return moment(Moment.FIRST);
   }
 
   /** Adam's second moments, at the offsets of the parameters; absent as gradients are. */
   public Arena secondMoments() {
-    return present(secondMoments, "moments");
+    return moment(Moment.SECOND);
+  }
+
+  /** Row means of factored second moments; absent as gradients are. */
+  public Arena rowMeans() {
+    return moment(Moment.ROW_MEANS);
+  }
+
+  /** Column means of factored second moments; absent as gradients are. */
+  public Arena columnMeans() {
+    return moment(Moment.COLUMN_MEANS);
+  }
+
+  Arena moment(Moment moment) {
+    return present(moments.get(moment), "moments");
   }
 
   /** Buffers of one program, of its planned size. */

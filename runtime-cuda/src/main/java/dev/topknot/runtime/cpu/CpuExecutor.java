@@ -6,6 +6,7 @@ import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Executor;
 import dev.topknot.runtime.program.Layout;
+import dev.topknot.runtime.program.Moment;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
@@ -21,6 +22,7 @@ abstract class CpuExecutor implements Executor {
   final BitSet frozen;
   final CpuMemory memory;
   final CpuContext context;
+  private final List<Moment> moments;
 
   /** What trains, set by the subclass; null in an instance for inference. */
   CpuProgram training;
@@ -35,6 +37,7 @@ abstract class CpuExecutor implements Executor {
     this.frozen = frozen;
     this.memory = memory;
     this.context = memory.context(device.hardware(), options, layout);
+    this.moments = context.moments();
   }
 
   @Override
@@ -43,28 +46,23 @@ abstract class CpuExecutor implements Executor {
   }
 
   @Override
-  public final boolean hasMoments() {
-    return context.hasMoments();
+  public final List<Moment> moments() {
+    return moments;
   }
 
   @Override
   public final Tensor parameter(Layout.Slice slice) {
-    return view(context.parameters(), slice);
+    return view(context.parameters(), slice.offset(), slice.shape());
   }
 
   @Override
   public final Tensor gradient(Layout.Slice slice) {
-    return view(context.gradients(), slice);
+    return view(context.gradients(), slice.offset(), slice.shape());
   }
 
   @Override
-  public final Tensor firstMoment(Layout.Slice slice) {
-    return view(context.firstMoments(), slice);
-  }
-
-  @Override
-  public final Tensor secondMoment(Layout.Slice slice) {
-    return view(context.secondMoments(), slice);
+  public final Tensor moment(Moment moment, Layout.Slice slice) {
+    return view(context.moment(moment), moment.offset(layout, slice), moment.shape(slice));
   }
 
   @Override
@@ -157,9 +155,8 @@ abstract class CpuExecutor implements Executor {
     return null;
   }
 
-  private Tensor view(Arena arena, Layout.Slice slice) {
-    long[] shape = slice.shape();
-    Matrix matrix = arena.matrix(slice.offset(), CpuTensor.rows(shape), CpuTensor.columns(shape));
+  private Tensor view(Arena arena, long offset, long[] shape) {
+    Matrix matrix = arena.matrix(offset, CpuTensor.rows(shape), CpuTensor.columns(shape));
     return new CpuTensor(device, matrix, null, shape);
   }
 }

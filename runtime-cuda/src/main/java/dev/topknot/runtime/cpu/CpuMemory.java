@@ -1,9 +1,13 @@
 package dev.topknot.runtime.cpu;
 
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.program.Layout;
+import dev.topknot.runtime.program.Moment;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.EnumMap;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -13,16 +17,16 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class CpuMemory implements AutoCloseable {
   private final Shared parameters;
   private final Arena gradients;
-  private final Arena firstMoments;
-  private final Arena secondMoments;
+  private final Map<Moment, Arena> moments = new EnumMap<>(Moment.class);
   private final Deque<Arena> own = new ArrayDeque<>();
 
-  private CpuMemory(Shared parameters, long size, boolean gradients, boolean moments) {
+  private CpuMemory(Shared parameters, Layout layout, boolean gradients, Optimizer optimizer) {
     this.parameters = parameters;
     try {
-      this.gradients = gradients ? allocate(size) : null;
-      this.firstMoments = moments ? allocate(size) : null;
-      this.secondMoments = moments ? allocate(size) : null;
+      this.gradients = gradients ? allocate(layout.size()) : null;
+      for (Moment moment : Moment.of(optimizer)) {
+        moments.put(moment, allocate(moment.size(layout)));
+      }
     } catch (Throwable t) {
       close();
       throw t;
@@ -30,20 +34,19 @@ final class CpuMemory implements AutoCloseable {
   }
 
   /** Memory with parameters of its own. */
-  static CpuMemory training(Layout layout, boolean moments) {
+  static CpuMemory training(Layout layout, Optimizer optimizer) {
     Arena arena = Arena.allocate(layout.size());
-    return new CpuMemory(new Shared(arena), layout.size(), true, moments);
+    return new CpuMemory(new Shared(arena), layout, true, optimizer);
   }
 
   /** Memory over the same parameters, without gradients or moments. */
-  CpuMemory inference() {
+  CpuMemory inference(Layout layout) {
     parameters.users.incrementAndGet();
-    return new CpuMemory(parameters, 0, false, false);
+    return new CpuMemory(parameters, layout, false, Optimizer.NONE);
   }
 
   CpuContext context(Cpu cpu, Options options, Layout layout) {
-    return new CpuContext(
-        cpu, options, layout, parameters.arena, gradients, firstMoments, secondMoments, null, null);
+    return new CpuContext(cpu, options, layout, parameters.arena, gradients, moments, null, null);
   }
 
   /** More memory, freed with the rest. */

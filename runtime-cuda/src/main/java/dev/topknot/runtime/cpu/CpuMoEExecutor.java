@@ -1,6 +1,5 @@
 package dev.topknot.runtime.cpu;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.program.LayerExecutor;
@@ -50,7 +49,7 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
       Options options,
       BitSet frozen,
       Function<CpuContext, CpuMoE> factory) {
-    CpuMemory memory = CpuMemory.training(layout, shape.optimizer() != Optimizer.NONE);
+    CpuMemory memory = CpuMemory.training(layout, shape.optimizer());
     return open(device, shape, layout, options, frozen, memory, factory);
   }
 
@@ -80,7 +79,7 @@ public final class CpuMoEExecutor extends CpuExecutor implements LayerExecutor {
 
   @Override
   public LayerExecutor inference() {
-    return open(device, shape, layout, options, frozen, memory.inference(), factory);
+    return open(device, shape, layout, options, frozen, memory.inference(layout), factory);
   }
 
   @Override

@@ -1,9 +1,9 @@
 package dev.topknot.runtime.cpu;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Options;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Layout;
@@ -68,7 +68,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
       Options options,
       BitSet frozen,
       Function<CpuContext, CpuModel> factory) {
-    CpuMemory memory = CpuMemory.training(layout, shape.optimizer() != Optimizer.NONE);
+    CpuMemory memory = CpuMemory.training(layout, shape.optimizer());
     return open(device, shape, layout, options, frozen, memory, factory);
   }
 
@@ -101,7 +101,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
 
   @Override
   public ModelExecutor inference() {
-    return open(device, shape, layout, options, frozen, memory.inference(), factory);
+    return open(device, shape, layout, options, frozen, memory.inference(layout), factory);
   }
 
   @Override
@@ -190,6 +190,11 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
   @Override
   public List<Balance> evaluationBalances() {
     return evaluation.balances(evaluationRun);
+  }
+
+  @Override
+  public List<Routing> evaluationRoutings(int valid) {
+    return evaluation.routings(evaluationRun);
   }
 
   @Override

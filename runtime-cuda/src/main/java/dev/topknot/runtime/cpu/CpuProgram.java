@@ -1,6 +1,7 @@
 package dev.topknot.runtime.cpu;
 
 import dev.topknot.runtime.Balance;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.program.Phase;
 import java.util.List;
 
@@ -33,6 +34,11 @@ public interface CpuProgram {
 
   /** The balance of each gated layer in the latest forward, in the order of the layers. */
   default List<Balance> balances(Run run) {
+    return List.of();
+  }
+
+  /** How each gated layer routed the valid tokens of the latest forward: of EVALUATE only. */
+  default List<Routing> routings(Run run) {
     return List.of();
   }
 

@@ -2,7 +2,7 @@ package dev.topknot.runtime.cpu;
 
 import dev.topknot.dsl.ActivationFunction;
 
-/** A fully connected layer: y = f(x · Wᵀ + bias). */
+/** A fully connected layer: y = f(x · Wᵀ + bias), or without a bias. */
 public final class Dense {
   /** Floats that make a task worth its while. */
   private static final int CHUNK = 1 << 14;
@@ -65,10 +65,15 @@ public final class Dense {
    * @param y [tokens, units]
    */
   public void forward(Run run, Matrix x, Matrix weight, Matrix bias, Matrix z, Matrix y) {
+    bias.read(0, biases, 0, units);
+    forward(run, x, weight, z, y);
+  }
+
+  /** Likewise, without a bias; a layer has one in all calls or in none. */
+  public void forward(Run run, Matrix x, Matrix weight, Matrix z, Matrix y) {
     this.run = run;
     this.z = z;
     this.y = y;
-    bias.read(0, biases, 0, units);
     cpu.multiplyParallel(
         false,
         true,
@@ -105,6 +110,13 @@ public final class Dense {
       Matrix dx,
       Matrix dWeight,
       Matrix dBias) {
+    backward(run, x, weight, z, dy, dx, dWeight);
+    biasSums.add(dy, run.valid(), run.beta(), dBias);
+  }
+
+  /** Likewise, without a bias. */
+  public void backward(
+      Run run, Matrix x, Matrix weight, Matrix z, Matrix dy, Matrix dx, Matrix dWeight) {
     this.run = run;
     this.z = z;
     this.y = dy;
@@ -117,7 +129,6 @@ public final class Dense {
         false, false, valid, inputs, units, 1, dy, 0, units, weight, 0, inputs, 0, dx, 0, inputs);
     cpu.multiplyParallel(
         true, false, units, inputs, valid, 1, dy, 0, units, x, 0, inputs, beta, dWeight, 0, inputs);
-    biasSums.add(dy, valid, beta, dBias);
   }
 
   private void activate(int task, int worker) {

@@ -14,6 +14,7 @@ final class DenseRows {
   private final int[] offsets = new int[2];
 
   private final Workers.Task forwardTask = this::forwardPanel;
+  private final Workers.Task recomputeTask = this::recomputePanel;
   private final Workers.Task backwardTask = this::backwardPanel;
   private final Workers.Task gradientTask = this::gradientPanel;
 
@@ -39,6 +40,11 @@ final class DenseRows {
     workers.parallel(panels.count(), forwardTask);
   }
 
+  void recompute(Run run) {
+    cut(run);
+    workers.parallel(panels.count(), recomputeTask);
+  }
+
   void backward(Run run) {
     cut(run);
     beta = run.beta();
@@ -60,6 +66,10 @@ final class DenseRows {
 
   private void forwardPanel(int panel, int worker) {
     perceptron.forward(0, panels.first(panel), panels.rows(panel), worker);
+  }
+
+  private void recomputePanel(int panel, int worker) {
+    perceptron.recompute(0, panels.first(panel), panels.rows(panel), worker);
   }
 
   private void backwardPanel(int panel, int worker) {

@@ -35,8 +35,22 @@ public final class Experts {
       int k,
       int hidden,
       ActivationFunction activation) {
+    this(context, layer, tokens, width, experts, k, hidden, activation, 0);
+  }
+
+  /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
+  public Experts(
+      CpuContext context,
+      String layer,
+      int tokens,
+      int width,
+      int experts,
+      int k,
+      int hidden,
+      ActivationFunction activation,
+      int firstExpert) {
     perceptron = new PlainPerceptron(context.cpu(), width, hidden, activation, Panels.HEIGHT);
-    routed = new Routed(context.cpu(), tokens, experts, k, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, perceptron);
   }
 
   /**
@@ -67,6 +81,24 @@ public final class Experts {
     perceptron.kept = hidden;
     perceptron.out = out;
     routed.forward(run, x, offsets, rows);
+  }
+
+  /**
+   * The hidden layer of the latest forward, for a backward that did not keep it.
+   *
+   * @param x as in forward
+   * @param offsets as in forward
+   * @param rows as in forward
+   * @param w1 as in forward
+   * @param gathered scratch, [P, d]
+   * @param hidden written, [P, h], as by forward
+   */
+  public void recompute(
+      Run run, Matrix x, Ints offsets, Ints rows, Matrix w1, Matrix gathered, Matrix hidden) {
+    perceptron.in = gathered;
+    perceptron.w1 = w1;
+    perceptron.kept = hidden;
+    routed.recompute(run, x, offsets, rows);
   }
 
   /**

@@ -52,6 +52,20 @@ public final class FeedForward {
   }
 
   /**
+   * The hidden layer of the latest forward, for a backward that did not keep it.
+   *
+   * @param x as in forward
+   * @param w1 as in forward
+   * @param hidden written, [T, h], as by forward
+   */
+  public void recompute(Run run, Matrix x, Matrix w1, Matrix hidden) {
+    perceptron.in = x;
+    perceptron.w1 = w1;
+    perceptron.kept = hidden;
+    rows.recompute(run);
+  }
+
+  /**
    * The gradients of the latest forward.
    *
    * @param x as in forward

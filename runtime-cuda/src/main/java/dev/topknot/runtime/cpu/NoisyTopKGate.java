@@ -1,7 +1,6 @@
 package dev.topknot.runtime.cpu;
 
 import dev.topknot.runtime.Balance;
-import java.util.Arrays;
 
 /**
  * The gate of [S17] eq. 3-5: H = x·W_g + ξ·(softplus(x·W_noise) + floor), the k largest of H, and a
@@ -11,21 +10,14 @@ import java.util.Arrays;
  * tokens that chose an expert and has no gradient.
  */
 public final class NoisyTopKGate {
-  /** A noise floor of 0 lets softplus underflow; nothing is to be divided by 0 then. */
-  private static final float LEAST_DEVIATION = 1e-20f;
-
-  /** Distances in deviations beyond which the normal distribution is flat in float. */
-  private static final float FAR = 100;
-
   private final Cpu cpu;
   private final int experts;
   private final int k;
   private final int stream;
   private final boolean noise;
-  private final float noiseFloor;
   private final GateProducts products;
   private final BalanceSums sums;
-  private final Rows[] rows;
+  private final NoisyRow[] rows;
   private final int[] chosen;
   private final float[] gates;
   private final float[] dGates;
@@ -47,10 +39,9 @@ public final class NoisyTopKGate {
   private Matrix dRaw;
   private Matrix dx;
   private float[] importanceSlope;
-  private float[] loadSlope;
 
-  /** Whether the load has a gradient that counts. */
-  private boolean loadFlows;
+  /** Null where the load has no gradient that counts. */
+  private float[] loadSlope;
 
   /**
    * An op of fixed shapes.
@@ -82,7 +73,6 @@ public final class NoisyTopKGate {
     this.k = k;
     stream = Noise.stream(streamLayer, Noise.Purpose.GATE, 0);
     noise = context.options().noise(layer, true);
-    this.noiseFloor = (float) context.options().noiseFloor(layer, noiseFloor);
     products = new GateProducts(cpu, width, experts);
     sums =
         new BalanceSums(
@@ -90,9 +80,10 @@ public final class NoisyTopKGate {
             experts,
             context.options().importanceLoss(layer, importanceLoss),
             context.options().loadLoss(layer, loadLoss));
-    rows = new Rows[cpu.workers().threads()];
+    float floor = (float) context.options().noiseFloor(layer, noiseFloor);
+    rows = new NoisyRow[cpu.workers().threads()];
     for (int i = 0; i < rows.length; i++) {
-      rows[i] = new Rows(experts, k);
+      rows[i] = new NoisyRow(experts, k, floor);
     }
     chosen = new int[Math.multiplyExact(tokens, k)];
     gates = new float[chosen.length];
@@ -214,6 +205,50 @@ public final class NoisyTopKGate {
       Matrix dx,
       Matrix dGateWeights,
       Matrix dNoiseWeights) {
+    backward(
+        run,
+        x,
+        gateWeights,
+        noiseWeights,
+        clean,
+        raw,
+        noisy,
+        chosen,
+        gates,
+        sums.importanceSlope(importance),
+        sums.loadSlope(load),
+        dGates,
+        dClean,
+        dRaw,
+        dx,
+        dGateWeights,
+        dNoiseWeights);
+  }
+
+  /**
+   * Likewise for losses that are known by their slopes.
+   *
+   * @param importanceSlope the gradients of the experts' importance, [n]
+   * @param loadSlope the gradients of the experts' load, [n]
+   */
+  void backward(
+      Run run,
+      Matrix x,
+      Matrix gateWeights,
+      Matrix noiseWeights,
+      Matrix clean,
+      Matrix raw,
+      Matrix noisy,
+      Ints chosen,
+      Matrix gates,
+      float[] importanceSlope,
+      float[] loadSlope,
+      Matrix dGates,
+      Matrix dClean,
+      Matrix dRaw,
+      Matrix dx,
+      Matrix dGateWeights,
+      Matrix dNoiseWeights) {
     this.run = run;
     valid = run.valid();
     this.gateWeights = gateWeights;
@@ -227,9 +262,8 @@ public final class NoisyTopKGate {
     chosen.read(0, this.chosen, 0, valid * k);
     gates.read(0, this.gates, 0, valid * k);
     dGates.read(0, this.dGates, 0, valid * k);
-    importanceSlope = sums.importanceSlope(importance);
-    loadFlows = smooth() && sums.weighsLoad();
-    loadSlope = loadFlows ? sums.loadSlope(load) : null;
+    this.importanceSlope = importanceSlope;
+    this.loadSlope = smooth() && sums.weighsLoad() ? loadSlope : null;
     cpu.workers().parallel(GateProducts.blocks(valid), backwardTask);
     if (noise) {
       products.weightGradients(run, x, dClean, dGateWeights, dRaw, dNoiseWeights);
@@ -260,7 +294,7 @@ public final class NoisyTopKGate {
   private void forwardBlock(int block, int worker) {
     int from = block * GateProducts.BLOCK;
     int count = Math.min(GateProducts.BLOCK, valid - from);
-    Rows r = rows[worker];
+    NoisyRow r = rows[worker];
     if (!noise) {
       cleanBlock(block, worker);
       for (int t = from; t < from + count; t++) {
@@ -274,18 +308,10 @@ public final class NoisyTopKGate {
     products.logits(x, noiseWeights, raw, from, count);
     sums.begin(block);
     for (int t = from; t < from + count; t++) {
-      r.read(t);
-      r.deviation();
-      Noise.normals(run.seed(), run.step(), run.firstToken() + t, stream, r.h, 0, experts);
-      for (int i = 0; i < experts; i++) {
-        r.h[i] = r.clean[i] + r.h[i] * r.sigma[i];
-      }
-      noisy.write((long) t * experts, r.h, 0, experts);
+      r.draw(run, t, stream, t, clean, raw, noisy);
       select(block, t, r.h);
       if (smooth()) {
-        r.distances(t);
-        VectorMath.normalCdf(r.z, 0, r.z, 0, experts);
-        sums.addLoad(block, r.z);
+        sums.addLoad(block, r.probabilities(chosen, t * k));
       } else {
         sums.addCount(block, k, chosen, t * k);
       }
@@ -314,127 +340,23 @@ public final class NoisyTopKGate {
   private void backwardBlock(int block, int worker) {
     int from = block * GateProducts.BLOCK;
     int count = Math.min(GateProducts.BLOCK, valid - from);
-    Rows r = rows[worker];
+    NoisyRow r = rows[worker];
     for (int t = from; t < from + count; t++) {
       for (int j = 0; j < k; j++) {
         r.choice[j] = dGates[t * k + j] + importanceSlope[chosen[t * k + j]];
       }
       Selection.softmaxSlope(k, gates, t * k, r.choice);
-      Arrays.fill(r.dClean, 0);
       if (noise) {
-        noisyRow(t, r);
-        dRaw.write((long) t * experts, r.dSigma, 0, experts);
+        r.backward(run, t, stream, t, clean, raw, noisy, chosen, t * k, loadSlope, 0);
+        dRaw.write((long) t * experts, r.dRaw, 0, experts);
       } else {
-        for (int j = 0; j < k; j++) {
-          r.dClean[chosen[t * k + j]] = r.choice[j];
-        }
+        r.plainBackward(chosen, t * k);
       }
       dClean.write((long) t * experts, r.dClean, 0, experts);
     }
     products.addInputGradient(dClean, gateWeights, dx, from, count);
     if (noise) {
       products.addInputGradient(dRaw, noiseWeights, dx, from, count);
-    }
-  }
-
-  /** The gradients of one token's x·W_g and x·W_noise; {@code choice} holds those of the k of H. */
-  private void noisyRow(int t, Rows r) {
-    r.read(t);
-    noisy.read((long) t * experts, r.h, 0, experts);
-    r.deviation();
-    Arrays.fill(r.dSigma, 0);
-    if (loadFlows) {
-      int next = Selection.next(r.h, experts, k, chosen, t * k);
-      r.distances(t, next);
-      VectorMath.normalDensity(r.z, 0, r.density, 0, experts);
-      double all = 0;
-      for (int i = 0; i < experts; i++) {
-        float d = loadSlope[i] * r.density[i] / r.sigma[i];
-        r.dClean[i] = d;
-        r.dSigma[i] = -d * r.z[i];
-        all += d;
-      }
-      double ofChosen = 0;
-      for (int j = t * k; j < t * k + k; j++) {
-        ofChosen += r.dClean[chosen[j]];
-      }
-      // the threshold of the chosen is the next in line, that of the others the last chosen
-      r.addNoisy(t, next, (float) -ofChosen);
-      r.choice[k - 1] -= (float) (all - ofChosen);
-    }
-    for (int j = 0; j < k; j++) {
-      r.addNoisy(t, chosen[t * k + j], r.choice[j]);
-    }
-    VectorMath.sigmoid(r.raw, 0, r.raw, 0, experts);
-    for (int i = 0; i < experts; i++) {
-      r.dSigma[i] *= r.raw[i];
-    }
-  }
-
-  /** The rows of one token that a worker is at, [n] each. */
-  private final class Rows {
-    private final float[] clean;
-    private final float[] raw;
-    private final float[] sigma;
-    private final float[] h;
-    private final float[] z;
-    private final float[] xi;
-    private final float[] density;
-    private final float[] dClean;
-    private final float[] dSigma;
-    private final float[] choice;
-
-    Rows(int experts, int k) {
-      clean = new float[experts];
-      raw = new float[experts];
-      sigma = new float[experts];
-      h = new float[experts];
-      z = new float[experts];
-      xi = new float[experts];
-      density = new float[experts];
-      dClean = new float[experts];
-      dSigma = new float[experts];
-      choice = new float[k];
-    }
-
-    void read(int t) {
-      NoisyTopKGate.this.clean.read((long) t * experts, clean, 0, experts);
-      NoisyTopKGate.this.raw.read((long) t * experts, raw, 0, experts);
-    }
-
-    /** σ = softplus(raw) + floor. */
-    void deviation() {
-      VectorMath.softplus(raw, 0, sigma, 0, experts);
-      for (int i = 0; i < experts; i++) {
-        sigma[i] = Math.max(sigma[i] + noiseFloor, LEAST_DEVIATION);
-      }
-    }
-
-    void distances(int t) {
-      distances(t, Selection.next(h, experts, k, chosen, t * k));
-    }
-
-    /** z = (clean − kth_excluding(H, k, i)) / σ. */
-    void distances(int t, int next) {
-      float last = h[chosen[t * k + k - 1]];
-      for (int i = 0; i < experts; i++) {
-        z[i] = distance(i, last);
-      }
-      for (int j = t * k; j < t * k + k; j++) {
-        int i = chosen[j];
-        z[i] = distance(i, h[next]);
-      }
-    }
-
-    private float distance(int i, float threshold) {
-      return Math.max(-FAR, Math.min(FAR, (clean[i] - threshold) / sigma[i]));
-    }
-
-    /** Adds a gradient of one entry of H = clean + ξσ; draws its ξ again. */
-    void addNoisy(int t, int i, float d) {
-      Noise.normalsAt(run.seed(), run.step(), run.firstToken() + t, stream, i, xi, experts);
-      dClean[i] += d;
-      dSigma[i] += d * xi[i];
     }
   }
 }

@@ -58,6 +58,11 @@ abstract class Perceptron {
   /** Computes output rows {@code first} to {@code first + rows} with the weights of an expert. */
   abstract void forward(int expert, int first, int rows, int worker);
 
+  /** Computes again what forward kept of the same rows. */
+  void recompute(int expert, int first, int rows, int worker) {
+    forward(expert, first, rows, worker);
+  }
+
   /**
    * Computes the gradients of the same rows' inputs and gates, and what the weight gradients need.
    */

@@ -249,7 +249,7 @@ public final class Phases {
 
     LayerWork(MoE moe, long[] shape, StepClock training) {
       this.moe = moe;
-      updates = training.phases().stream().anyMatch(it -> it.call().equals("Adam.update"));
+      updates = training.phases().stream().anyMatch(it -> it.call().endsWith(".update"));
       SplittableRandom random = new SplittableRandom(1);
       spread(moe.parameters(), random);
       x = Device.cpu().tensor(shape);

@@ -49,9 +49,22 @@ final class PlainPerceptron extends Perceptron {
   }
 
   @Override
-  void forward(int expert, int first, int rows, int worker) {
+  void recompute(int expert, int first, int rows, int worker) {
+    preActivation(expert, first, rows, worker);
+    if (!keepsInput) {
+      activate(first, rows, kept, first, tiles[worker]);
+    }
+  }
+
+  private void preActivation(int expert, int first, int rows, int worker) {
     long inAt = (long) first * width;
     product(in, inAt, width, w1, hidden, kept, (long) first * hidden, expert, rows, worker);
+  }
+
+  @Override
+  void forward(int expert, int first, int rows, int worker) {
+    long inAt = (long) first * width;
+    preActivation(expert, first, rows, worker);
     Matrix a = keepsInput ? activated[worker] : kept;
     int aFirst = keepsInput ? 0 : first;
     activate(first, rows, a, aFirst, tiles[worker]);

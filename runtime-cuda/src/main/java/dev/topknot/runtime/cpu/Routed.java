@@ -3,11 +3,13 @@ package dev.topknot.runtime.cpu;
 /**
  * Runs a {@link Perceptron} over rows sorted by expert: gathers the rows of a panel, computes them
  * while they are in cache, and spreads panels over the workers, largest first. Work is proportional
- * to the slots in use: an expert without rows costs nothing but the zeroes of its gradient.
+ * to the slots in use: an expert without rows costs nothing but the zeroes of its gradient. Experts
+ * may be one kind of a layer's: then it reads and writes the rows of their slots alone.
  */
 final class Routed {
   private final Workers workers;
   private final Perceptron perceptron;
+  private final int first;
   private final int experts;
   private final int k;
   private final int width;
@@ -29,6 +31,7 @@ final class Routed {
   private final boolean[] zero;
 
   private final Workers.Task forwardTask = this::forwardPanel;
+  private final Workers.Task recomputeTask = this::recomputePanel;
   private final Workers.Task backwardTask = this::backwardPanel;
   private final Workers.Task gradientTask = this::gradientPanel;
   private final Workers.Task zeroTask = this::zeroExpert;
@@ -39,9 +42,15 @@ final class Routed {
   private int pass;
   private float beta;
 
-  Routed(Cpu cpu, int tokens, int experts, int k, Perceptron perceptron) {
+  /**
+   * Room for any routing.
+   *
+   * @param first number of the first of the experts in the layer
+   */
+  Routed(Cpu cpu, int tokens, int first, int experts, int k, Perceptron perceptron) {
     this.workers = cpu.workers();
     this.perceptron = perceptron;
+    this.first = first;
     this.experts = experts;
     this.k = k;
     this.width = perceptron.width;
@@ -66,7 +75,38 @@ final class Routed {
     this.x = null;
   }
 
-  /** Gradients of every slot's input, of every gate value and of the weights. */
+  /** Every slot's output from its own row of the perceptron's input, which is there already. */
+  void forward(Ints offsets) {
+    cut(offsets);
+    workers.parallel(panels.count(), forwardTask);
+  }
+
+  /** What forward keeps. */
+  void recompute(Run run, Matrix x, Ints offsets, Ints rows) {
+    this.x = x;
+    route(run, offsets, rows);
+    workers.parallel(panels.count(), recomputeTask);
+    this.x = null;
+  }
+
+  /** Gradients of every slot's input and of the weights, from those of its output. */
+  void backward(Run run, Ints offsets) {
+    cut(offsets);
+    backwardPanels(run);
+  }
+
+  /** Likewise, with the input from the token's row of x. */
+  void backward(Run run, Matrix x, Ints offsets, Ints rows) {
+    this.x = x;
+    route(run, offsets, rows);
+    backwardPanels(run);
+    this.x = null;
+  }
+
+  /**
+   * Gradients of every slot's input, of every gate value and of the weights; without x, the input
+   * is there already.
+   */
   void backward(
       Run run,
       Matrix x,
@@ -78,7 +118,6 @@ final class Routed {
       Matrix dGates) {
     this.x = x;
     this.dy = dy;
-    beta = run.beta();
     int pairs = route(run, offsets, rows);
     slots.read(0, slotOf, 0, pairs);
     gates.read(0, this.gates, 0, pairs);
@@ -87,48 +126,82 @@ final class Routed {
     }
     perceptron.gates = gateOf;
     perceptron.dGates = dGateOf;
-    workers.parallel(panels.count(), backwardTask);
-    for (int p = 0; p < pairs; p++) {
-      this.gates[p] = dGateOf[slotOf[p]];
-    }
-    dGates.write(0, this.gates, 0, pairs);
-    for (pass = 0; pass < perceptron.gradientPasses(); pass++) {
-      workers.parallel(panels.count(), gradientTask);
-    }
-    zeroIdle();
+    backwardPanels(run);
+    writeGateGradients(pairs, dGates);
     this.x = null;
     this.dy = null;
   }
 
+  /** Those of these experts' slots; the others are other kinds' to write. */
+  private void writeGateGradients(int pairs, Matrix dGates) {
+    int from = this.offsets[0];
+    int to = this.offsets[experts];
+    if (to - from < pairs) {
+      dGates.read(0, this.gates, 0, pairs);
+    }
+    for (int p = 0; p < pairs; p++) {
+      if (slotOf[p] >= from && slotOf[p] < to) {
+        this.gates[p] = dGateOf[slotOf[p]];
+      }
+    }
+    dGates.write(0, this.gates, 0, pairs);
+  }
+
+  private void backwardPanels(Run run) {
+    beta = run.beta();
+    workers.parallel(panels.count(), backwardTask);
+    for (pass = 0; pass < perceptron.gradientPasses(); pass++) {
+      workers.parallel(panels.count(), gradientTask);
+    }
+    zeroIdle();
+  }
+
   private int route(Run run, Ints offsets, Ints rows) {
     int pairs = run.valid() * k;
-    offsets.read(0, this.offsets, 0, experts + 1);
+    cut(offsets);
     rows.read(0, tokenOf, 0, pairs);
-    panels.cut(this.offsets, experts);
     return pairs;
   }
 
+  private void cut(Ints offsets) {
+    offsets.read(first, this.offsets, 0, experts + 1);
+    panels.cut(this.offsets, experts);
+  }
+
   private void forwardPanel(int panel, int worker) {
-    int first = panels.first(panel);
+    int slot = panels.first(panel);
     int rows = panels.rows(panel);
-    gather(x, perceptron.in, first, rows, tiles[worker]);
-    perceptron.forward(panels.expert(panel), first, rows, worker);
+    gather(x, perceptron.in, slot, rows, tiles[worker]);
+    perceptron.forward(panels.expert(panel), slot, rows, worker);
+  }
+
+  private void recomputePanel(int panel, int worker) {
+    int slot = panels.first(panel);
+    int rows = panels.rows(panel);
+    gather(x, perceptron.in, slot, rows, tiles[worker]);
+    perceptron.recompute(panels.expert(panel), slot, rows, worker);
   }
 
   private void backwardPanel(int panel, int worker) {
-    int first = panels.first(panel);
+    int slot = panels.first(panel);
     int rows = panels.rows(panel);
-    gather(x, perceptron.in, first, rows, tiles[worker]);
-    gather(dy, perceptron.dy, first, rows, tiles[worker]);
-    perceptron.backward(panels.expert(panel), first, rows, worker);
+    gather(x, perceptron.in, slot, rows, tiles[worker]);
+    gather(dy, perceptron.dy, slot, rows, tiles[worker]);
+    perceptron.backward(panels.expert(panel), slot, rows, worker);
   }
 
   private void gradientPanel(int panel, int worker) {
     perceptron.gradient(pass, panels, panel, beta, worker);
   }
 
-  /** Copies the rows of the tokens of slots {@code first} to {@code first + rows} together. */
+  /**
+   * Copies the rows of the tokens of slots {@code first} to {@code first + rows} together; nothing
+   * from null.
+   */
   private void gather(Matrix from, Matrix to, int first, int rows, float[] tile) {
+    if (from == null) {
+      return;
+    }
     int step = Perceptron.tileRows(width);
     for (int done = 0; done < rows; done += step) {
       int count = Math.min(step, rows - done);

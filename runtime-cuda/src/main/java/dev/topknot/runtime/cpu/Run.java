@@ -1,5 +1,6 @@
 package dev.topknot.runtime.cpu;
 
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Layout;
 import java.util.BitSet;
@@ -147,6 +148,22 @@ public final class Run {
   /** Whether noise and dropout are on. */
   public boolean training() {
     return training;
+  }
+
+  /**
+   * What a gate chose for the valid tokens; called by generated code.
+   *
+   * @param layer name of the layer
+   * @param k experts of each token
+   * @param chosen [tokens · k], as a gate's forward left them
+   * @param gates [tokens, k], likewise
+   */
+  public Routing routing(String layer, int k, Ints chosen, Matrix gates) {
+    int[] experts = new int[valid * k];
+    float[] values = new float[experts.length];
+    chosen.read(0, experts, 0, experts.length);
+    gates.read(0, values, 0, values.length);
+    return new Routing(layer, k, experts, values);
   }
 
   /** Input of a layer that stands alone, [valid, width]. */

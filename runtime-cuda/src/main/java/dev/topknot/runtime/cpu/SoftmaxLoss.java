@@ -12,7 +12,7 @@ import java.util.Arrays;
  */
 public final class SoftmaxLoss {
   /** Most groups that the rows of a call are divided into, one task each. */
-  private static final int GROUPS = 32;
+  static final int GROUPS = 32;
 
   /** A larger sum of exponentials could overflow a float, or 1 / sum underflow. */
   private static final double LARGEST_SUM = 1e30;
@@ -144,7 +144,7 @@ public final class SoftmaxLoss {
       dBias.read(0, biasGradient, 0, vocabulary);
     }
     for (int group = 0; group < groups(); group++) {
-      add(groupSums[group], biasGradient);
+      add(groupSums[group], vocabulary, biasGradient);
     }
     dBias.write(0, biasGradient, 0, vocabulary);
   }
@@ -200,7 +200,7 @@ public final class SoftmaxLoss {
       int target = targetIds[token];
       double sum = exponentials(token, target, row);
       if (run.training()) {
-        scaleAndAdd(row, (float) (1 / (sum * run.valid())), groupSum);
+        scaleAndAdd(row, vocabulary, (float) (1 / (sum * run.valid())), groupSum);
         row[target] -= share;
         groupSum[target] -= share;
         logits.write((long) token * vocabulary, row, 0, vocabulary);
@@ -244,7 +244,7 @@ public final class SoftmaxLoss {
       row[j] = row[j] + bias[j] - shift;
     }
     VectorMath.exp(row, 0, row, 0, row.length);
-    return sum(row);
+    return sum(row, row.length);
   }
 
   private float maxWithBias(float[] row) {
@@ -255,20 +255,20 @@ public final class SoftmaxLoss {
     return max;
   }
 
-  private static double sum(float[] row) {
+  static double sum(float[] row, int count) {
     // four sums: a single one would wait for each addition before the next
     double sum0 = 0;
     double sum1 = 0;
     double sum2 = 0;
     double sum3 = 0;
     int j = 0;
-    for (; j + 4 <= row.length; j += 4) {
+    for (; j + 4 <= count; j += 4) {
       sum0 += row[j];
       sum1 += row[j + 1];
       sum2 += row[j + 2];
       sum3 += row[j + 3];
     }
-    for (; j < row.length; j++) {
+    for (; j < count; j++) {
       sum0 += row[j];
     }
     return (sum0 + sum1) + (sum2 + sum3);
@@ -280,16 +280,16 @@ public final class SoftmaxLoss {
     }
   }
 
-  private static void scaleAndAdd(float[] row, float factor, float[] sum) {
-    for (int j = 0; j < row.length; j++) {
+  static void scaleAndAdd(float[] row, int count, float factor, float[] sum) {
+    for (int j = 0; j < count; j++) {
       float scaled = row[j] * factor;
       row[j] = scaled;
       sum[j] += scaled;
     }
   }
 
-  private static void add(float[] x, float[] sum) {
-    for (int j = 0; j < x.length; j++) {
+  static void add(float[] x, int count, float[] sum) {
+    for (int j = 0; j < count; j++) {
       sum[j] += x[j];
     }
   }

@@ -21,8 +21,21 @@ public final class SwigluExperts {
    */
   public SwigluExperts(
       CpuContext context, String layer, int tokens, int width, int experts, int k, int hidden) {
+    this(context, layer, tokens, width, experts, k, hidden, 0);
+  }
+
+  /** Likewise, of one kind of experts: those of a layer from {@code firstExpert} on. */
+  public SwigluExperts(
+      CpuContext context,
+      String layer,
+      int tokens,
+      int width,
+      int experts,
+      int k,
+      int hidden,
+      int firstExpert) {
     perceptron = new SwigluPerceptron(context.cpu(), width, hidden);
-    routed = new Routed(context.cpu(), tokens, experts, k, perceptron);
+    routed = new Routed(context.cpu(), tokens, firstExpert, experts, k, perceptron);
   }
 
   /**
@@ -62,6 +75,36 @@ public final class SwigluExperts {
     perceptron.product = hidden;
     perceptron.out = out;
     routed.forward(run, x, offsets, rows);
+  }
+
+  /**
+   * What the latest forward kept, for a backward that did not keep it.
+   *
+   * @param x as in forward
+   * @param offsets as in forward
+   * @param rows as in forward
+   * @param w1 as in forward
+   * @param w3 as in forward
+   * @param gathered scratch, [P, d]
+   * @param u written, [P, h], as by forward
+   * @param v likewise
+   */
+  public void recompute(
+      Run run,
+      Matrix x,
+      Ints offsets,
+      Ints rows,
+      Matrix w1,
+      Matrix w3,
+      Matrix gathered,
+      Matrix u,
+      Matrix v) {
+    perceptron.in = gathered;
+    perceptron.w1 = w1;
+    perceptron.w3 = w3;
+    perceptron.u = u;
+    perceptron.v = v;
+    routed.recompute(run, x, offsets, rows);
   }
 
   /**

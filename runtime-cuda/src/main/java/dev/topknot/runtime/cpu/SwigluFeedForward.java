@@ -53,6 +53,24 @@ public final class SwigluFeedForward {
   }
 
   /**
+   * What the latest forward kept, for a backward that did not keep it.
+   *
+   * @param x as in forward
+   * @param w1 as in forward
+   * @param w3 as in forward
+   * @param u written, [T, h], as by forward
+   * @param v likewise
+   */
+  public void recompute(Run run, Matrix x, Matrix w1, Matrix w3, Matrix u, Matrix v) {
+    perceptron.in = x;
+    perceptron.w1 = w1;
+    perceptron.w3 = w3;
+    perceptron.u = u;
+    perceptron.v = v;
+    rows.recompute(run);
+  }
+
+  /**
    * The gradients of the latest forward.
    *
    * @param x as in forward

@@ -45,11 +45,18 @@ final class SwigluPerceptron extends Perceptron {
   }
 
   @Override
-  void forward(int expert, int first, int rows, int worker) {
+  void recompute(int expert, int first, int rows, int worker) {
     long inAt = (long) first * width;
     long hiddenAt = (long) first * hidden;
     product(in, inAt, width, w1, hidden, u, hiddenAt, expert, rows, worker);
     product(in, inAt, width, w3, hidden, v, hiddenAt, expert, rows, worker);
+  }
+
+  @Override
+  void forward(int expert, int first, int rows, int worker) {
+    long inAt = (long) first * width;
+    long hiddenAt = (long) first * hidden;
+    recompute(expert, first, rows, worker);
     float[] uTile = uTiles[worker];
     float[] vTile = vTiles[worker];
     float[] sigmoid = sigmoidTiles[worker];

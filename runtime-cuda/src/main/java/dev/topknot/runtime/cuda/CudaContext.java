@@ -2,6 +2,7 @@ package dev.topknot.runtime.cuda;
 
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.program.Layout;
+import dev.topknot.runtime.program.Moment;
 
 /** What a program and its launches are built from: where everything lies. */
 public final class CudaContext {
@@ -67,12 +68,26 @@ public final class CudaContext {
 
   /** Adam's first moments, at the offsets of the parameters; absent as gradients are. */
   public CudaArena firstMoments() {
-    return present(memory.firstMoments(), "moments");
+    return moment(Moment.FIRST);
   }
 
   /** Adam's second moments, at the offsets of the parameters; absent as gradients are. */
   public CudaArena secondMoments() {
-    return present(memory.secondMoments(), "moments");
+    return moment(Moment.SECOND);
+  }
+
+  /** Row means of factored second moments; absent as gradients are. */
+  public CudaArena rowMeans() {
+    return moment(Moment.ROW_MEANS);
+  }
+
+  /** Column means of factored second moments; absent as gradients are. */
+  public CudaArena columnMeans() {
+    return moment(Moment.COLUMN_MEANS);
+  }
+
+  CudaArena moment(Moment moment) {
+    return present(memory.moments().get(moment), "moments");
   }
 
   /** Buffers of one program, of its planned size; garbage at first. */
@@ -96,6 +111,17 @@ public final class CudaContext {
    */
   public long slices() {
     return slices.address();
+  }
+
+  /**
+   * Address of a new table of the matrices, by which blocks find their tile: {@code struct
+   * Matrices} of adam_factored.cuh, one for each entry of the layout and one behind the last.
+   *
+   * @param tileRows rows of a tile
+   * @param tileColumns columns of a tile
+   */
+  public long matrices(long tileRows, long tileColumns) {
+    return MatrixTable.upload(memory, layout, tileRows, tileColumns);
   }
 
   /**

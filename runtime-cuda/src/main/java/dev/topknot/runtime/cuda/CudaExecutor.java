@@ -1,5 +1,6 @@
 package dev.topknot.runtime.cuda;
 
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Tensor;
@@ -8,6 +9,7 @@ import dev.topknot.runtime.cpu.CvSquared;
 import dev.topknot.runtime.cpu.Initializer;
 import dev.topknot.runtime.program.Executor;
 import dev.topknot.runtime.program.Layout;
+import dev.topknot.runtime.program.Moment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
@@ -73,9 +75,9 @@ abstract class CudaExecutor implements Executor {
   }
 
   /** Takes the memory of an instance that trains. */
-  static CudaMemory trainingMemory(CudaDevice device, Layout layout, boolean moments) {
+  static CudaMemory trainingMemory(CudaDevice device, Layout layout, Optimizer optimizer) {
     try {
-      return CudaMemory.training(device.driver(), layout, moments);
+      return CudaMemory.training(device.driver(), layout, optimizer);
     } catch (OutOfMemoryError e) {
       throw outOfMemory(device, layout, e);
     }
@@ -95,8 +97,8 @@ abstract class CudaExecutor implements Executor {
   }
 
   @Override
-  public final boolean hasMoments() {
-    return memory.firstMoments() != null;
+  public final List<Moment> moments() {
+    return List.copyOf(memory.moments().keySet());
   }
 
   @Override
@@ -110,13 +112,9 @@ abstract class CudaExecutor implements Executor {
   }
 
   @Override
-  public final Tensor firstMoment(Layout.Slice slice) {
-    return view(context.firstMoments(), slice);
-  }
-
-  @Override
-  public final Tensor secondMoment(Layout.Slice slice) {
-    return view(context.secondMoments(), slice);
+  public final Tensor moment(Moment moment, Layout.Slice slice) {
+    long offset = moment.offset(layout, slice);
+    return new CudaTensor(device, context.moment(moment), offset, false, moment.shape(slice));
   }
 
   private CudaTensor view(CudaArena arena, Layout.Slice slice) {
@@ -179,7 +177,7 @@ abstract class CudaExecutor implements Executor {
   @Override
   public final void update(Update update, long step) {
     run.record().begin(false);
-    run.record().update(update, step, slices.any());
+    run.record().update(constants(update), step, slices.any());
     named(
         "the update",
         () -> {
@@ -187,6 +185,13 @@ abstract class CudaExecutor implements Executor {
           training.update(launches);
           driver.synchronize();
         });
+  }
+
+  /** Those of a step: where there is no first moment, β1 = 0. */
+  final Update constants(Update update) {
+    return memory.moments().containsKey(Moment.FIRST)
+        ? update
+        : update.withBetas(0, update.beta2());
   }
 
   /** Does some work up to its end; a failure that no kernel is known for says what was done. */

@@ -1,9 +1,13 @@
 package dev.topknot.runtime.cuda;
 
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.program.Layout;
+import dev.topknot.runtime.program.Moment;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.EnumMap;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -15,17 +19,18 @@ final class CudaMemory implements AutoCloseable {
   final Driver driver;
   private final Shared shared;
   private final CudaArena gradients;
-  private final CudaArena firstMoments;
-  private final CudaArena secondMoments;
+  private final Map<Moment, CudaArena> moments = new EnumMap<>(Moment.class);
   private final Deque<AutoCloseable> own = new ArrayDeque<>();
 
-  private CudaMemory(Driver driver, Shared shared, long size, boolean gradients, boolean moments) {
+  private CudaMemory(
+      Driver driver, Shared shared, Layout layout, boolean gradients, Optimizer optimizer) {
     this.driver = driver;
     this.shared = shared;
     try {
-      this.gradients = gradients ? zeros(size) : null;
-      this.firstMoments = moments ? zeros(size) : null;
-      this.secondMoments = moments ? zeros(size) : null;
+      this.gradients = gradients ? zeros(layout.size()) : null;
+      for (Moment moment : Moment.of(optimizer)) {
+        moments.put(moment, zeros(moment.size(layout)));
+      }
     } catch (Throwable t) {
       close();
       throw t;
@@ -33,15 +38,15 @@ final class CudaMemory implements AutoCloseable {
   }
 
   /** Memory with parameters of its own. */
-  static CudaMemory training(Driver driver, Layout layout, boolean moments) {
+  static CudaMemory training(Driver driver, Layout layout, Optimizer optimizer) {
     Shared shared = new Shared(driver, CudaArena.zeros(driver, layout.size()));
-    return new CudaMemory(driver, shared, layout.size(), true, moments);
+    return new CudaMemory(driver, shared, layout, true, optimizer);
   }
 
   /** Memory over the same parameters, without gradients or moments. */
-  CudaMemory inference() {
+  CudaMemory inference(Layout layout) {
     shared.users.incrementAndGet();
-    return new CudaMemory(driver, shared, 0, false, false);
+    return new CudaMemory(driver, shared, layout, false, Optimizer.NONE);
   }
 
   CudaArena parameters() {
@@ -53,14 +58,9 @@ final class CudaMemory implements AutoCloseable {
     return gradients;
   }
 
-  /** Null without an optimizer. */
-  CudaArena firstMoments() {
-    return firstMoments;
-  }
-
-  /** Null without an optimizer. */
-  CudaArena secondMoments() {
-    return secondMoments;
+  /** The moments that there are, of the instance's optimizer. */
+  Map<Moment, CudaArena> moments() {
+    return moments;
   }
 
   /** The module of the kernels, loaded for the first who asks. */

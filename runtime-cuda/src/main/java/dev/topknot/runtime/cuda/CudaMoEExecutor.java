@@ -1,6 +1,5 @@
 package dev.topknot.runtime.cuda;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.program.LayerExecutor;
@@ -54,7 +53,7 @@ public final class CudaMoEExecutor extends CudaExecutor implements LayerExecutor
       Options options,
       BitSet frozen,
       Function<CudaContext, CudaMoE> factory) {
-    CudaMemory memory = trainingMemory(device, layout, shape.optimizer() != Optimizer.NONE);
+    CudaMemory memory = trainingMemory(device, layout, shape.optimizer());
     return open(device, shape, layout, options, frozen, memory, factory);
   }
 
@@ -80,7 +79,7 @@ public final class CudaMoEExecutor extends CudaExecutor implements LayerExecutor
 
   @Override
   public LayerExecutor inference() {
-    return open(device, shape, layout, options, frozen, memory.inference(), factory);
+    return open(device, shape, layout, options, frozen, memory.inference(layout), factory);
   }
 
   @Override

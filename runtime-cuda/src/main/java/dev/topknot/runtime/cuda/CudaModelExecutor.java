@@ -1,15 +1,16 @@
 package dev.topknot.runtime.cuda;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Options;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import dev.topknot.runtime.program.Layout;
 import dev.topknot.runtime.program.ModelExecutor;
 import dev.topknot.runtime.program.ModelShape;
 import dev.topknot.runtime.program.Program;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
@@ -78,7 +79,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
       Options options,
       BitSet frozen,
       Function<CudaContext, CudaModel> factory) {
-    CudaMemory memory = trainingMemory(device, layout, shape.optimizer() != Optimizer.NONE);
+    CudaMemory memory = trainingMemory(device, layout, shape.optimizer());
     return open(device, shape, layout, options, frozen, memory, factory);
   }
 
@@ -113,7 +114,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
 
   @Override
   public ModelExecutor inference() {
-    return open(device, shape, layout, options, frozen, memory.inference(), factory);
+    return open(device, shape, layout, options, frozen, memory.inference(layout), factory);
   }
 
   @Override
@@ -121,7 +122,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
     slices.upload();
     RunRecord record = run.record();
     record.train(batch.valid(), step, seed, 0);
-    record.update(update, step, slices.any());
+    record.update(constants(update), step, slices.any());
     record.add(false);
     record.begin(true);
     run.ids(batch);
@@ -225,6 +226,19 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
   @Override
   public List<Balance> evaluationBalances() {
     return balances(evaluation);
+  }
+
+  @Override
+  public List<Routing> evaluationRoutings(int valid) {
+    List<Routing> routings = new ArrayList<>();
+    for (Chosen chosen : evaluation.chosen()) {
+      int[] experts = new int[valid * chosen.k()];
+      float[] gates = new float[experts.length];
+      read(chosen.experts(), experts.length).asIntBuffer().get(experts);
+      read(chosen.gates(), gates.length).asFloatBuffer().get(gates);
+      routings.add(new Routing(chosen.layer(), chosen.k(), experts, gates));
+    }
+    return routings;
   }
 
   @Override

@@ -37,6 +37,11 @@ public interface CudaProgram {
     return List.of();
   }
 
+  /** Where the choices of each gated layer lie, in the order of the layers: of EVALUATE only. */
+  default List<Chosen> chosen() {
+    return List.of();
+  }
+
   /** Address of the probabilities of the next token, one row of floats: of GENERATE only. */
   default long probabilities() {
     throw new UnsupportedOperationException("this program has no probabilities");

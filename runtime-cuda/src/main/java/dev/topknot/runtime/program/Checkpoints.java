@@ -1,5 +1,6 @@
 package dev.topknot.runtime.program;
 
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.runtime.Checkpoint;
 import dev.topknot.runtime.CheckpointException;
 import dev.topknot.runtime.Tensor;
@@ -15,8 +16,6 @@ import java.util.Map;
 
 /** Saves an instance to a file and loads it back, after checking that everything fits. */
 final class Checkpoints {
-  private static final String FIRST_MOMENT = "optimizer.m.";
-  private static final String SECOND_MOMENT = "optimizer.v.";
   private static final String STATE = "carried.state";
 
   private Checkpoints() {}
@@ -57,12 +56,9 @@ final class Checkpoints {
     for (Layout.Slice slice : layout.slices()) {
       tensors.put(slice.name(), executor.parameter(slice));
     }
-    if (executor.hasMoments()) {
+    for (Moment moment : executor.moments()) {
       for (Layout.Slice slice : layout.slices()) {
-        tensors.put(FIRST_MOMENT + slice.name(), executor.firstMoment(slice));
-      }
-      for (Layout.Slice slice : layout.slices()) {
-        tensors.put(SECOND_MOMENT + slice.name(), executor.secondMoment(slice));
+        tensors.put(moment.prefix() + slice.name(), executor.moment(moment, slice));
       }
     }
     if (state != null) {
@@ -83,13 +79,18 @@ final class Checkpoints {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
       Safetensors file = Safetensors.read(path, channel);
       Checkpoint about = Checkpoint.of(path, file);
-      boolean moments = requireFit(path, layout, file);
+      Optimizer optimizer = requireFit(path, layout, file);
+      boolean moments = optimizer != Optimizer.NONE;
       requireOrder(path, layout, file, about);
       boolean sameState = state != null && hasState(path, file, state, batch);
       if (moments && executor.hasMoments()) {
-        for (Layout.Slice slice : layout.slices()) {
-          requireValues(path, channel, file, FIRST_MOMENT + slice.name(), -Float.MAX_VALUE);
-          requireValues(path, channel, file, SECOND_MOMENT + slice.name(), 0);
+        if (!Moment.of(optimizer).equals(executor.moments())) {
+          throw differs(path, layout, "its moments are those of another optimizer, " + optimizer);
+        }
+        for (Moment moment : executor.moments()) {
+          for (Layout.Slice slice : layout.slices()) {
+            requireValues(path, channel, file, moment.prefix() + slice.name(), moment.least());
+          }
         }
       }
       if (sameState) {
@@ -98,11 +99,9 @@ final class Checkpoints {
 
       for (Layout.Slice slice : layout.slices()) {
         read(channel, file, slice.name(), executor.parameter(slice));
-        if (executor.hasMoments()) {
-          readOrZero(
-              channel, file, moments, FIRST_MOMENT + slice.name(), executor.firstMoment(slice));
-          readOrZero(
-              channel, file, moments, SECOND_MOMENT + slice.name(), executor.secondMoment(slice));
+        for (Moment moment : executor.moments()) {
+          String name = moment.prefix() + slice.name();
+          readOrZero(channel, file, moments, name, executor.moment(moment, slice));
         }
       }
       if (state != null) {
@@ -113,16 +112,21 @@ final class Checkpoints {
     }
   }
 
-  /** Checks names, types and shapes, and returns whether there are moments. */
-  private static boolean requireFit(Path path, Layout layout, Safetensors file)
+  /** Checks names, types and shapes, and returns the optimizer whose moments there are. */
+  private static Optimizer requireFit(Path path, Layout layout, Safetensors file)
       throws CheckpointException {
-    boolean moments =
-        file.tensors().keySet().stream()
-            .anyMatch(name -> name.startsWith(FIRST_MOMENT) || name.startsWith(SECOND_MOMENT));
+    Optimizer optimizer =
+        Arrays.stream(Optimizer.values())
+            .filter(it -> Moment.of(it).stream().anyMatch(moment -> has(file, moment)))
+            .findFirst()
+            .orElse(Optimizer.NONE);
     Map<String, long[]> expected = new LinkedHashMap<>();
-    for (String prefix : moments ? List.of("", FIRST_MOMENT, SECOND_MOMENT) : List.of("")) {
+    for (Layout.Slice slice : layout.slices()) {
+      expected.put(slice.name(), slice.shape());
+    }
+    for (Moment moment : Moment.of(optimizer)) {
       for (Layout.Slice slice : layout.slices()) {
-        expected.put(prefix + slice.name(), slice.shape());
+        expected.put(moment.prefix() + slice.name(), moment.shape(slice));
       }
     }
     for (Map.Entry<String, long[]> entry : expected.entrySet()) {
@@ -151,7 +155,11 @@ final class Checkpoints {
                 + ", expected no such tensor");
       }
     }
-    return moments;
+    return optimizer;
+  }
+
+  private static boolean has(Safetensors file, Moment moment) {
+    return file.tensors().keySet().stream().anyMatch(it -> it.startsWith(moment.prefix()));
   }
 
   /** Layers of one shape may have changed places; only files of ours can tell. */

@@ -14,8 +14,13 @@ public interface Executor extends AutoCloseable {
   /** Whether there are gradients. */
   boolean hasGradients();
 
+  /** The moments that there are. */
+  List<Moment> moments();
+
   /** Whether there are moments. */
-  boolean hasMoments();
+  default boolean hasMoments() {
+    return !moments().isEmpty();
+  }
 
   /** A new live view of one parameter. */
   Tensor parameter(Layout.Slice slice);
@@ -23,11 +28,8 @@ public interface Executor extends AutoCloseable {
   /** A new live view of the gradient of one parameter. */
   Tensor gradient(Layout.Slice slice);
 
-  /** A new live view of the first moment of one parameter. */
-  Tensor firstMoment(Layout.Slice slice);
-
-  /** A new live view of the second moment of one parameter. */
-  Tensor secondMoment(Layout.Slice slice);
+  /** A new live view of a moment of one parameter. */
+  Tensor moment(Moment moment, Layout.Slice slice);
 
   /** Gives all parameters their first values. */
   void initialise(long seed);

@@ -7,6 +7,7 @@ import dev.topknot.runtime.LanguageModel;
 import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.MoE;
 import dev.topknot.runtime.Parameter;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Step;
 import dev.topknot.runtime.Update;
 import java.io.IOException;
@@ -14,6 +15,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
 
 /** A model that leaves everything to another; generated entry classes add their layers. */
@@ -63,6 +65,11 @@ public abstract class ForwardingLanguageModel implements LanguageModel {
   @Override
   public Evaluation evaluate(Iterable<Batch> batches) {
     return delegate.evaluate(batches);
+  }
+
+  @Override
+  public Evaluation evaluate(Iterable<Batch> batches, BiConsumer<Batch, List<Routing>> routed) {
+    return delegate.evaluate(batches, routed);
   }
 
   @Override

@@ -7,19 +7,25 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /**
- * Where every parameter of a compiled specification lies in its parameter arena. Gradients and
- * moments lie at the same offsets of arenas of their own.
+ * Where every parameter of a compiled specification lies in its parameter arena. Gradients lie at
+ * the same offsets of an arena of their own; a {@link Moment} knows where it lies.
  */
 public final class Layout {
   private static final long ALIGNMENT = 64;
+
+  /** Where the number of a copy stands in a name. */
+  private static final Pattern NUMBER = Pattern.compile("(?:(\\d+)\\+)?\\*");
 
   private final String spec;
   private final List<Entry> entries;
   private final List<Slice> slices;
   private final List<String> layers;
   private final long size;
+  private final long[] rowsBefore;
+  private final long[] columnsBefore;
   private final String hash;
 
   private Layout(String spec, List<Entry> entries) {
@@ -28,6 +34,8 @@ public final class Layout {
     List<Slice> all = new ArrayList<>();
     LinkedHashSet<String> names = new LinkedHashSet<>();
     LinkedHashSet<String> layerNames = new LinkedHashSet<>();
+    this.rowsBefore = new long[entries.size() + 1];
+    this.columnsBefore = new long[entries.size() + 1];
     long end = 0;
     for (int e = 0; e < this.entries.size(); e++) {
       Entry entry = this.entries.get(e);
@@ -38,6 +46,8 @@ public final class Layout {
                 entry.fullName(0), ALIGNMENT, end, entry.offset()));
       }
       end = Math.addExact(entry.offset(), entry.size());
+      rowsBefore[e + 1] = rowsBefore[e] + entry.copies() * entry.rows();
+      columnsBefore[e + 1] = columnsBefore[e] + entry.copies() * entry.columns();
       layerNames.add(entry.layer());
       for (int copy = 0; copy < entry.copies(); copy++) {
         Slice slice = new Slice(e, copy, entry);
@@ -89,6 +99,20 @@ public final class Layout {
     return size;
   }
 
+  /**
+   * Rows of all copies of the entries before one.
+   *
+   * @param entry index in {@link #entries()}, or their number for the rows of all
+   */
+  public long rowsBefore(int entry) {
+    return rowsBefore[entry];
+  }
+
+  /** Columns of all copies of the entries before one, as {@link #rowsBefore}. */
+  public long columnsBefore(int entry) {
+    return columnsBefore[entry];
+  }
+
   /** Number of parameters, padding excluded. */
   public long parameters() {
     return entries.stream().mapToLong(Entry::size).sum();
@@ -117,7 +141,8 @@ public final class Layout {
    * One parameter of a layer, or the parameter of the same name of all its experts.
    *
    * @param layer name of the layer; empty for a layer that stands alone
-   * @param name name within the layer; of several copies with a {@code *} for the copy's number
+   * @param name name within the layer; of several copies with a {@code *} for the copy's number, or
+   *     with {@code 48+*} where they are numbered from 48 on
    * @param copies how many tensors of this shape lie one after the other
    * @param rows rows (outputs) of one; a bias has one row
    * @param columns columns (inputs) of one
@@ -161,7 +186,14 @@ public final class Layout {
 
     /** Name of one copy with its layer, such as {@code experts.experts.3.w1}. */
     public String fullName(int copy) {
-      String own = name.replace("*", Integer.toString(copy));
+      String own =
+          NUMBER
+              .matcher(name)
+              .replaceFirst(
+                  found -> {
+                    String first = found.group(1);
+                    return Integer.toString(copy + (first == null ? 0 : Integer.parseInt(first)));
+                  });
       return layer.isEmpty() ? own : layer + "." + own;
     }
   }

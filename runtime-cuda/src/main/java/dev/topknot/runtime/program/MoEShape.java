@@ -23,7 +23,7 @@ public record MoEShape(
     Shapes.requirePositive("width", width);
     Shapes.requirePositive("experts", experts);
     Shapes.requirePositive("k", k);
-    Shapes.requireKnown(optimizer);
+    Objects.requireNonNull(optimizer, "optimizer");
     Objects.requireNonNull(precision, "precision");
   }
 

@@ -2,6 +2,7 @@ package dev.topknot.runtime.program;
 
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
 import java.util.List;
@@ -60,6 +61,9 @@ public interface ModelExecutor extends Executor {
 
   /** The balance of each gated layer in the latest {@link #evaluate}. */
   List<Balance> evaluationBalances();
+
+  /** The routing of each gated layer in the latest {@link #evaluate}, of so many valid tokens. */
+  List<Routing> evaluationRoutings(int valid);
 
   /** Sets the state of generation to zero. */
   void startGeneration();

@@ -9,6 +9,7 @@ import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Options;
 import dev.topknot.runtime.Parameter;
+import dev.topknot.runtime.Routing;
 import dev.topknot.runtime.Step;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
@@ -26,6 +27,8 @@ import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 
@@ -245,10 +248,20 @@ public final class ModelInstance implements LanguageModel {
 
   @Override
   public Evaluation evaluate(Iterable<Batch> batches) {
-    return instance.inside(() -> evaluateInside(batches));
+    return instance.inside(() -> evaluateInside(batches, batch -> {}));
   }
 
-  private Evaluation evaluateInside(Iterable<Batch> batches) {
+  @Override
+  public Evaluation evaluate(Iterable<Batch> batches, BiConsumer<Batch, List<Routing>> routed) {
+    Objects.requireNonNull(routed, "routed");
+    return instance.inside(
+        () ->
+            evaluateInside(
+                batches,
+                batch -> routed.accept(batch, executor.evaluationRoutings(batch.valid()))));
+  }
+
+  private Evaluation evaluateInside(Iterable<Batch> batches, Consumer<Batch> evaluated) {
     double sum = 0;
     long count = 0;
     List<Balance> balances = List.of();
@@ -263,6 +276,7 @@ public final class ModelInstance implements LanguageModel {
       sum += loss;
       count += batch.valid();
       balances = plus(balances, executor.evaluationBalances());
+      evaluated.accept(batch);
     }
     if (count == 0) {
       throw new IllegalArgumentException("expected at least one batch to evaluate, got none");

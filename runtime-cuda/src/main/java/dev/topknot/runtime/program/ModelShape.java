@@ -22,7 +22,7 @@ public record ModelShape(
     Shapes.requirePositive("timesteps", timesteps);
     Shapes.requirePositive("vocabulary", vocabulary);
     Math.multiplyExact(batch, timesteps);
-    Shapes.requireKnown(optimizer);
+    Objects.requireNonNull(optimizer, "optimizer");
     Objects.requireNonNull(precision, "precision");
   }
 

@@ -7,6 +7,7 @@ import dev.topknot.runtime.program.Layout;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.function.ToDoubleFunction;
 
@@ -25,7 +26,7 @@ final class Fixture {
   }
 
   static CpuContext context(int threads, Options options, Layout layout) {
-    return new CpuContext(Cpu.of(threads), options, layout, null, null, null, null, null, null);
+    return new CpuContext(Cpu.of(threads), options, layout, null, null, Map.of(), null, null);
   }
 
   /** A training run of so many valid tokens whose gradients overwrite. */

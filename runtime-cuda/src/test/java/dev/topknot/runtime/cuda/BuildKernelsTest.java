@@ -191,6 +191,17 @@ class BuildKernelsTest {
   }
 
   @Test
+  void whatIsSkippedStaysWithoutImages() throws IOException {
+    Path part = Files.createDirectories(classes.resolve("demo/sweep/deeper"));
+    Files.writeString(part.resolve("Other.cu"), TEXT);
+    build("--skip", "demo/sweep");
+    assertThat(nvcc.compiled).hasSize(3).allMatch(image -> image.startsWith("Model "));
+    assertThat(files()).filteredOn(file -> file.contains("Other")).hasSize(1);
+    build();
+    assertThat(files()).filteredOn(file -> file.contains("Other")).hasSize(5);
+  }
+
+  @Test
   void aSourceThatDoesNotCompileIsNamed() {
     nvcc.refused = "sm_90a";
     assertThatExceptionOfType(CudaException.class)
@@ -206,6 +217,7 @@ class BuildKernelsTest {
             List.of("classes"),
             List.of("classes", "--arch"),
             List.of("classes", "--arch", "90"),
+            List.of("classes", "--arch", "sm_80", "--skip"),
             List.of("classes", "--ptx", "compute_90a"),
             List.of("classes", "more", "--arch", "sm_80"),
             List.of("classes", "--arch", "sm_80", "--fast"))) {

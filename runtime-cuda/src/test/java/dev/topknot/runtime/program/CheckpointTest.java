@@ -344,6 +344,42 @@ class CheckpointTest {
     }
   }
 
+  /** Factored moments have shapes of their own; nobody takes those of another optimizer for his. */
+  @Test
+  void momentsAreOfOneOptimizer() throws IOException {
+    try (TinyModel factored = with(Optimizer.ADAM_FACTORED);
+        TinyModel bare = with(Optimizer.NONE)) {
+      copyParameters(model, factored);
+      factored.save(file);
+      assertThat(Checkpoint.read(file).shapes())
+          .containsEntry("optimizer.rows.words.weight", List.of(5L))
+          .containsEntry("optimizer.columns.words.weight", List.of(4L))
+          .containsEntry("optimizer.rows.experts.experts.1.w1", List.of(4L))
+          .containsEntry("optimizer.rows.next.bias", List.of(1L))
+          .containsEntry("optimizer.columns.next.bias", List.of(5L))
+          .hasSize(5 * 3 + 1);
+      refusesFile(
+          "does not fit TinyModel: its moments are those of another optimizer, ADAM_FACTORED");
+      bare.load(file);
+      assertThat(values(bare)).isEqualTo(values(model));
+
+      model.train(BATCH, UPDATE);
+      model.save(file);
+      float[] before = values(factored);
+      assertThatExceptionOfType(CheckpointException.class)
+          .isThrownBy(() -> factored.load(file))
+          .withMessageContaining("its moments are those of another optimizer, ADAM");
+      assertThat(values(factored)).isEqualTo(before);
+      Files.write(file, parametersOnly());
+      factored.load(file);
+      assertThat(factored.step()).isZero();
+    }
+  }
+
+  private static TinyModel with(Optimizer optimizer) {
+    return TinyModel.on(Device.cpu(1), 3, 3, optimizer, TinyModelCpu::new);
+  }
+
   /** State of another batch size and moments that nobody wants are not loaded, so they may be. */
   @Test
   void whatIsNotLoadedMayHoldAnything() throws IOException {
@@ -353,7 +389,7 @@ class CheckpointTest {
       assertThat(values(wider)).isEqualTo(values(model));
     }
     Files.write(file, holding("optimizer.v.next.bias", 1, -1));
-    try (TinyModel bare = TinyModel.on(Device.cpu(1), 7, 3, Optimizer.NONE, TinyModelCpu::new)) {
+    try (TinyModel bare = with(Optimizer.NONE)) {
       bare.load(file);
       assertThat(values(bare)).isEqualTo(values(model));
     }

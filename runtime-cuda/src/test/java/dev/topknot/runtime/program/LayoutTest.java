@@ -31,6 +31,15 @@ class LayoutTest {
   }
 
   @Test
+  void copiesOfAKindAreNumberedOn() {
+    Entry kind = new Entry("moe", "experts.48+*.w1", 16, 2, 7, 0, Init.ZERO, 1);
+    assertThat(kind.fullName(0)).isEqualTo("moe.experts.48.w1");
+    assertThat(kind.fullName(15)).isEqualTo("moe.experts.63.w1");
+    Entry one = new Entry("", "experts.4+*.w2", 1, 2, 7, 0, Init.ZERO, 1);
+    assertThat(one.fullName(0)).isEqualTo("experts.4.w2");
+  }
+
+  @Test
   void hashesNamesShapesAndOrder() {
     Entry first = new Entry("a", "weight", 1, 4, 4, 0, Init.ZERO, 0);
     Entry second = new Entry("b", "weight", 1, 4, 4, 64, Init.ZERO, 0);

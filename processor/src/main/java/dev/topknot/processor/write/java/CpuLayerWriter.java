@@ -55,15 +55,26 @@ final class CpuLayerWriter extends LayerWriter {
   CpuLayerWriter(Plan plan, ProgramPlan program, LayerPlan layer, ClassName self) {
     super(plan, program, layer, self);
     steps = program.calls();
-    layer.calls().stream()
-        .map(Call::op)
-        .distinct()
-        .forEach(op -> ops.put(op, Literals.decapitalised(op.type())));
+    for (Call call : layer.calls()) {
+      if (!ops.containsKey(call.op())) {
+        ops.put(call.op(), field(call.op()));
+      }
+    }
     for (Op op : ops.keySet()) {
       for (Constant constant : op.constants()) {
         constants.putIfAbsent(constant.name(), constant);
       }
     }
+  }
+
+  /** Named after its type, the second of that type with a number. */
+  private String field(Op op) {
+    String type = Literals.decapitalised(op.type());
+    String field = type;
+    for (int i = 2; ops.containsValue(field) || layer.locals().containsKey(field); i++) {
+      field = type + i;
+    }
+    return field;
   }
 
   @Override
@@ -89,6 +100,7 @@ final class CpuLayerWriter extends LayerWriter {
     type.addMethod(phases());
     steps(type, layer.forward());
     layer.balance().ifPresent(source -> type.addMethod(balance(source)));
+    layer.routing().ifPresent(source -> type.addMethod(routing(source)));
   }
 
   private static ClassName view(Buffer buffer) {
@@ -195,6 +207,19 @@ final class CpuLayerWriter extends LayerWriter {
             value(source.importance()),
             value(source.load()),
             value(source.offsets()))
+        .build();
+  }
+
+  private MethodSpec routing(LayerPlan.RoutingSource source) {
+    return MethodSpec.methodBuilder("routing")
+        .returns(RuntimeNames.ROUTING)
+        .addParameter(RuntimeNames.RUN, "run")
+        .addStatement(
+            "return run.routing($S, $L, $L, $L)",
+            layer.name(),
+            source.k(),
+            value(source.chosen()),
+            value(source.gates()))
         .build();
   }
 }

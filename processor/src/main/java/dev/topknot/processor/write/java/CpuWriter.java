@@ -3,7 +3,6 @@ package dev.topknot.processor.write.java;
 import static javax.lang.model.element.Modifier.FINAL;
 import static javax.lang.model.element.Modifier.PRIVATE;
 import static javax.lang.model.element.Modifier.PUBLIC;
-import static javax.lang.model.element.Modifier.STATIC;
 
 import com.palantir.javapoet.ClassName;
 import com.palantir.javapoet.CodeBlock;
@@ -11,8 +10,10 @@ import com.palantir.javapoet.MethodSpec;
 import com.palantir.javapoet.ParameterizedTypeName;
 import com.palantir.javapoet.TypeSpec;
 import dev.topknot.processor.model.ModelSpec;
+import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.LayerPlan;
+import dev.topknot.processor.plan.Operand;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Program;
 import dev.topknot.processor.plan.ProgramPlan;
@@ -36,10 +37,6 @@ import java.util.List;
  * }</pre>
  */
 final class CpuWriter extends ProgramsWriter {
-  /** The arenas that the optimizer works on, in the order of its operands. */
-  private static final List<String> ARENAS =
-      List.of("parameters", "gradients", "firstMoments", "secondMoments");
-
   CpuWriter(Plan plan) {
     super(
         plan,
@@ -72,22 +69,23 @@ final class CpuWriter extends ProgramsWriter {
   @Override
   TypeSpec optimizer() {
     int layerSteps = plan.program(Program.TRAIN).calls().size();
-    TypeSpec.Builder type =
-        TypeSpec.classBuilder("Update")
-            .addJavadoc("Adam over all $L parameters.\n", plan.parameterCount())
-            .addModifiers(PRIVATE, STATIC, FINAL)
-            .addField(RuntimeNames.ADAM, "adam", PRIVATE, FINAL);
+    Call update = DeviceCalls.update(plan).get(0);
+    ClassName adam = RuntimeNames.cpu(update.op().type());
+    TypeSpec.Builder type = optimizerClass().addField(adam, "adam", PRIVATE, FINAL);
     MethodSpec.Builder constructor =
         MethodSpec.constructorBuilder()
             .addParameter(RuntimeNames.CPU_CONTEXT, "context")
-            .addStatement("adam = new $T(context)", RuntimeNames.ADAM);
-    for (String arena : ARENAS) {
+            .addStatement("adam = new $T(context)", adam);
+    List<String> arenas = new ArrayList<>();
+    for (Operand operand : update.operands()) {
+      String arena = operand.buffer().name();
+      arenas.add(arena);
       type.addField(RuntimeNames.MATRIX, arena, PRIVATE, FINAL);
       constructor.addStatement(
           "$N = context.$N().matrix(0L, 1L, $L)",
           arena,
           arena,
-          Literals.longInteger(plan.parameterArena()));
+          Literals.longInteger(operand.buffer().size()));
     }
     PhaseWriter phases = new PhaseWriter();
     DeviceCalls.norm(plan).forEach(call -> phases.add(layerSteps, call));
@@ -104,7 +102,7 @@ final class CpuWriter extends ProgramsWriter {
             MethodSpec.methodBuilder("update")
                 .addParameter(RuntimeNames.RUN, "run")
                 .addStatement("run.begin($L)", layerSteps + 1)
-                .addStatement("adam.update(run, $L)", String.join(", ", ARENAS))
+                .addStatement("adam.update(run, $L)", String.join(", ", arenas))
                 .build())
         .build();
   }
@@ -132,6 +130,18 @@ final class CpuWriter extends ProgramsWriter {
     }
     return step("balances")
         .returns(ParameterizedTypeName.get(ClassName.get(List.class), RuntimeNames.BALANCE))
+        .addStatement("return $T.of($L)", List.class, CodeBlock.join(calls, ", "))
+        .build();
+  }
+
+  @Override
+  MethodSpec routings(List<LayerPlan> gated) {
+    List<CodeBlock> calls = new ArrayList<>();
+    for (LayerPlan layer : gated) {
+      calls.add(CodeBlock.of("$N.routing(run)", field(layer)));
+    }
+    return step("routings")
+        .returns(ParameterizedTypeName.get(ClassName.get(List.class), RuntimeNames.ROUTING))
         .addStatement("return $T.of($L)", List.class, CodeBlock.join(calls, ", "))
         .build();
   }

@@ -112,6 +112,7 @@ final class CudaLayerWriter extends LayerWriter {
             });
     layer.forward().stream().map(Call::result).filter(it -> !it.integers()).forEach(used::add);
     layer.balance().ifPresent(it -> used.addAll(List.of(it.importance(), it.load(), it.offsets())));
+    layer.routing().ifPresent(it -> used.addAll(it.buffers()));
     return used;
   }
 
@@ -126,7 +127,7 @@ final class CudaLayerWriter extends LayerWriter {
     Map<String, Object> annotated = new TreeMap<>();
     calls()
         .flatMap(call -> call.op().constants().stream())
-        .filter(constant -> constant.value() instanceof Double)
+        .filter(constant -> constant.value() instanceof Double rate && rate != 0)
         .forEach((Constant constant) -> annotated.put(constant.name(), constant.value()));
     CodeBlock.Builder values = CodeBlock.builder().add("$S", layer.name());
     for (String option : OPTIONS) {

@@ -4,7 +4,6 @@ import static javax.lang.model.element.Modifier.FINAL;
 import static javax.lang.model.element.Modifier.PRIVATE;
 import static javax.lang.model.element.Modifier.PROTECTED;
 import static javax.lang.model.element.Modifier.PUBLIC;
-import static javax.lang.model.element.Modifier.STATIC;
 
 import com.palantir.javapoet.ClassName;
 import com.palantir.javapoet.CodeBlock;
@@ -12,6 +11,7 @@ import com.palantir.javapoet.MethodSpec;
 import com.palantir.javapoet.ParameterizedTypeName;
 import com.palantir.javapoet.TypeSpec;
 import dev.topknot.processor.model.ModelSpec;
+import dev.topknot.processor.plan.Argument;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.Constant;
@@ -109,10 +109,7 @@ final class CudaWriter extends ProgramsWriter {
         arenas.put(operand.buffer().name(), operand.buffer());
       }
     }
-    TypeSpec.Builder type =
-        TypeSpec.classBuilder("Update")
-            .addJavadoc("Adam over all $L parameters.\n", plan.parameterCount())
-            .addModifiers(PRIVATE, STATIC, FINAL);
+    TypeSpec.Builder type = optimizerClass();
     MethodSpec.Builder constructor =
         MethodSpec.constructorBuilder().addParameter(RuntimeNames.CUDA_CONTEXT, "context");
     arenas.forEach(
@@ -122,6 +119,20 @@ final class CudaWriter extends ProgramsWriter {
         });
     type.addField(long.class, "slices", PRIVATE, FINAL);
     constructor.addStatement("slices = context.slices()");
+    calls.stream()
+        .flatMap(call -> call.kernels().stream())
+        .flatMap(kernel -> kernel.arguments().stream())
+        .filter(Argument.Matrices.class::isInstance)
+        .map(Argument.Matrices.class::cast)
+        .distinct()
+        .forEach(
+            table -> {
+              type.addField(long.class, "matrices", PRIVATE, FINAL);
+              constructor.addStatement(
+                  "matrices = context.matrices($L, $L)",
+                  Literals.longInteger(table.tileRows()),
+                  Literals.longInteger(table.tileColumns()));
+            });
     Map<String, Long> scratch = LaunchWriter.scratch(calls, Set.of());
     scratch.forEach(
         (name, offset) -> {
@@ -164,6 +175,30 @@ final class CudaWriter extends ProgramsWriter {
         .addAnnotation(Override.class)
         .addModifiers(PUBLIC)
         .returns(ParameterizedTypeName.get(ClassName.get(List.class), RuntimeNames.GATED))
+        .addStatement("return $T.of($L)", List.class, CodeBlock.join(sources, ", "))
+        .build();
+  }
+
+  @Override
+  MethodSpec routings(List<LayerPlan> gated) {
+    List<CodeBlock> sources = new ArrayList<>();
+    for (LayerPlan layer : gated) {
+      LayerPlan.RoutingSource source = layer.routing().orElseThrow();
+      sources.add(
+          CodeBlock.of(
+              "new $T($S,$W$L,$W$N.$N,$W$N.$N)",
+              RuntimeNames.CHOSEN,
+              layer.name(),
+              source.k(),
+              field(layer),
+              layer.local(source.chosen()),
+              field(layer),
+              layer.local(source.gates())));
+    }
+    return MethodSpec.methodBuilder("chosen")
+        .addAnnotation(Override.class)
+        .addModifiers(PUBLIC)
+        .returns(ParameterizedTypeName.get(ClassName.get(List.class), RuntimeNames.CHOSEN))
         .addStatement("return $T.of($L)", List.class, CodeBlock.join(sources, ", "))
         .build();
   }

@@ -149,7 +149,9 @@ final class EntryWriter {
     constant(type, "K", moe.k(), "Experts that each token is sent to.");
     constant(type, "WIDTH", layer.width(), "Length of a token's vector, d.");
     constant(type, "TOKENS", layer.tokens(), "Most tokens in one call, T.");
-    constant(type, "HIDDEN", moe.expert().width(), "Hidden units of an expert, h.");
+    if (moe.kinds().size() == 1 && !moe.kinds().get(0).deep()) {
+      constant(type, "HIDDEN", moe.kinds().get(0).width(), "Hidden units of an expert, h.");
+    }
     counts(type);
     layout(type);
     constructor(type, RuntimeNames.MOE);

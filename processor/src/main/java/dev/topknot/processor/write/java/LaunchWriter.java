@@ -64,6 +64,8 @@ final class LaunchWriter {
       case GRADIENTS -> "gradients";
       case FIRST_MOMENTS -> "firstMoments";
       case SECOND_MOMENTS -> "secondMoments";
+      case ROW_MEANS -> "rowMeans";
+      case COLUMN_MEANS -> "columnMeans";
       case WORKSPACE -> "workspace";
       case STATE -> "state";
       case CALL -> throw new IllegalArgumentException("handed in with each call");
@@ -124,7 +126,11 @@ final class LaunchWriter {
   private CodeBlock argument(
       Call call, Argument argument, KernelLoop loop, Map<String, Long> offsets) {
     if (argument instanceof Argument.OperandOfCall operand) {
-      return value.apply(call.operands().get(operand.index()).buffer());
+      CodeBlock start = value.apply(call.operands().get(operand.index()).buffer());
+      return operand.from() == 0
+          ? start
+          : CodeBlock.of(
+              "$L + $L", start, Literals.longInteger(operand.from() * Buffer.ELEMENT_BYTES));
     } else if (argument instanceof Argument.Scratch it) {
       String field = field(it.name(), offsets.get(it.name()));
       while (!scratch.containsKey(field)) {
@@ -137,6 +143,8 @@ final class LaunchWriter {
       return loop.times() > 1 ? CodeBlock.of("step") : Literals.longInteger(step.first());
     } else if (argument instanceof Argument.Slices) {
       return CodeBlock.of("slices");
+    } else if (argument instanceof Argument.Matrices) {
+      return CodeBlock.of("matrices");
     }
     return argument instanceof Argument.Run
         ? CodeBlock.of("launches.run()")

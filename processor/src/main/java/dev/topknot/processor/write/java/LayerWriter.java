@@ -64,7 +64,7 @@ abstract class LayerWriter {
       case PARAMETERS, GRADIENTS -> plan.offset(buffer);
       case WORKSPACE -> program.workspace().offset(buffer);
       case STATE -> program.state().offset(buffer);
-      case FIRST_MOMENTS, SECOND_MOMENTS, CALL ->
+      case FIRST_MOMENTS, SECOND_MOMENTS, ROW_MEANS, COLUMN_MEANS, CALL ->
           throw new IllegalArgumentException(buffer + " is no buffer of a layer");
     };
   }

@@ -68,8 +68,20 @@ abstract class ProgramsWriter {
   /** The class {@code Update}, with the methods {@code norm} and {@code update}. */
   abstract TypeSpec optimizer();
 
+  /** Its start. */
+  final TypeSpec.Builder optimizerClass() {
+    String title =
+        plan.spec().optimizer() == Optimizer.ADAM ? "Adam" : "Adam, its second moment factored,";
+    return TypeSpec.classBuilder("Update")
+        .addJavadoc("$L over all $L parameters.\n", title, plan.parameterCount())
+        .addModifiers(PRIVATE, STATIC, FINAL);
+  }
+
   /** The method that tells what gates leave to be read. */
   abstract MethodSpec balances(List<LayerPlan> gated);
+
+  /** The method that tells what gates chose. */
+  abstract MethodSpec routings(List<LayerPlan> gated);
 
   /** The method that tells where the probabilities are. */
   abstract MethodSpec probabilities(LayerPlan softmax);
@@ -199,8 +211,8 @@ abstract class ProgramsWriter {
           type.addField(FieldSpec.builder(name, field(layer)).addModifiers(PRIVATE, FINAL).build());
           constructor.addStatement("$N = new $T(context)", field(layer), name);
         });
-    boolean adam = kind == Program.TRAIN && plan.spec().optimizer() == Optimizer.ADAM;
-    if (adam) {
+    boolean optimized = kind == Program.TRAIN && plan.spec().optimizer() != Optimizer.NONE;
+    if (optimized) {
       type.addType(optimizer());
       ClassName optimizer = self.nestedClass(kind.title()).nestedClass("Update");
       type.addField(optimizer, "optimizer", PRIVATE, FINAL);
@@ -219,18 +231,22 @@ abstract class ProgramsWriter {
     if (!committing.isEmpty()) {
       type.addMethod(each("commit", committing));
     }
-    if (adam) {
+    if (optimized) {
       type.addMethod(step("norm").addStatement("optimizer.norm($N)", device.runName()).build());
       type.addMethod(step("update").addStatement("optimizer.update($N)", device.runName()).build());
     }
     List<ClassName> parts = new ArrayList<>(layers.values());
-    if (adam) {
+    if (optimized) {
       parts.add(self.nestedClass(kind.title()).nestedClass("Update"));
     }
     phases(type, parts);
     List<LayerPlan> gated = forward.stream().filter(l -> l.balance().isPresent()).toList();
     if (!gated.isEmpty()) {
       type.addMethod(balances(gated));
+    }
+    List<LayerPlan> routed = forward.stream().filter(l -> l.routing().isPresent()).toList();
+    if (!routed.isEmpty()) {
+      type.addMethod(routings(routed));
     }
     if (kind == Program.GENERATE) {
       type.addMethod(probabilities(forward.get(forward.size() - 1)));

@@ -11,6 +11,7 @@ final class RuntimeNames {
   static final ClassName MOE = runtime("MoE");
   static final ClassName LANGUAGE_MODEL = runtime("LanguageModel");
   static final ClassName BALANCE = runtime("Balance");
+  static final ClassName ROUTING = runtime("Routing");
 
   static final ClassName LAYOUT = program("Layout");
   static final ClassName LAYOUT_ENTRY = LAYOUT.nestedClass("Entry");
@@ -32,7 +33,6 @@ final class RuntimeNames {
   static final ClassName CPU_MOE = cpu("CpuMoE");
   static final ClassName MATRIX = cpu("Matrix");
   static final ClassName INTS = cpu("Ints");
-  static final ClassName ADAM = cpu("Adam");
 
   static final ClassName LAUNCHES = cuda("Launches");
   static final ClassName CUDA_CONTEXT = cuda("CudaContext");
@@ -40,6 +40,7 @@ final class RuntimeNames {
   static final ClassName CUDA_MODEL = cuda("CudaModel");
   static final ClassName CUDA_MOE = cuda("CudaMoE");
   static final ClassName GATED = cuda("Gated");
+  static final ClassName CHOSEN = cuda("Chosen");
 
   private RuntimeNames() {}
 

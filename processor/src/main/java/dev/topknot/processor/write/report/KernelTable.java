@@ -130,7 +130,7 @@ final class KernelTable {
         boolean weights =
             operand.buffer().region() == Region.PARAMETERS
                 || operand.buffer().region() == Region.GRADIENTS;
-        bytes += operand.buffer().bytes() * (weights ? call.op().touched() : 1);
+        bytes += operand.buffer().bytes() * (weights ? call.op().touched() : call.op().share());
       }
     }
     return new Cost(0, Math.round(bytes));

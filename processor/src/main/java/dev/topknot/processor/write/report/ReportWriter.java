@@ -1,7 +1,8 @@
 package dev.topknot.processor.write.report;
 
-import dev.topknot.dsl.Optimizer;
 import dev.topknot.dsl.Precision;
+import dev.topknot.processor.model.LayerKind;
+import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.plan.Buffer;
 import dev.topknot.processor.plan.Call;
 import dev.topknot.processor.plan.Cost;
@@ -55,8 +56,20 @@ public final class ReportWriter {
     line("| tokens in a call | %,d |", plan.spec().tokens());
     line("| optimizer | %s |", plan.spec().optimizer());
     line("| precision | %s |", precision(plan.spec().precision()));
+    if (plan.spec() instanceof ModelSpec model) {
+      model.layers().forEach(this::sampling);
+    }
     line("| memory of an instance that trains | %s |", bytes(plan.bytes()));
     line("");
+  }
+
+  private void sampling(ModelSpec.Layer layer) {
+    if (layer.kind() instanceof LayerKind.Softmax softmax && softmax.samples().isPresent()) {
+      line(
+          "| softmax in training | over a token's target and %,d samples of %,d tokens, so its loss"
+              + " is an estimate; evaluation and generation use all |",
+          softmax.samples().getAsInt(), softmax.vocabulary());
+    }
   }
 
   private static String precision(Precision precision) {
@@ -134,11 +147,13 @@ public final class ReportWriter {
           cost.bytes() / 1e6);
     }
     line("| | | all | %,.1f | %,.1f |", sum.flops() / 1e6, sum.bytes() / 1e6);
-    if (program.program() == Program.TRAIN && plan.spec().optimizer() == Optimizer.ADAM) {
-      line("");
-      line(
-          "The update reads and writes parameters and moments and reads gradients: %s.",
-          bytes(7L * plan.parameterArena() * Buffer.ELEMENT_BYTES));
+    if (program.program() == Program.TRAIN) {
+      for (Call update : DeviceCalls.update(plan)) {
+        line("");
+        line(
+            "The update reads and writes parameters and moments and reads gradients: %s.",
+            bytes(update.cost().bytes()));
+      }
     }
     line("");
   }
@@ -163,6 +178,7 @@ public final class ReportWriter {
     line(
         "Workspace: %s; without sharing it would be %s.",
         bytes(workspace.size() * Buffer.ELEMENT_BYTES), bytes(unshared));
+    recomputed(program);
     line("");
     line("| buffer | shape | offset in bytes | bytes | first step | last step |");
     line("|---|---|---:|---:|---:|---:|");
@@ -173,6 +189,24 @@ public final class ReportWriter {
       row(p, " (" + Region.STATE.name().toLowerCase(Locale.ROOT) + ")");
     }
     line("");
+  }
+
+  /** What the backward pass computes again: forward passes within it. */
+  private void recomputed(ProgramPlan program) {
+    long bytes = 0;
+    long flops = 0;
+    for (LayerPlan layer : program.layers()) {
+      for (Call call : layer.recomputed()) {
+        flops += call.cost().flops();
+      }
+      bytes += layer.notKept().stream().mapToLong(Buffer::bytes).sum();
+    }
+    if (flops > 0) {
+      line("");
+      line(
+          "Computed again in the backward pass, not kept from the forward pass: %s, for %,.1f MFLOP.",
+          bytes(bytes), flops / 1e6);
+    }
   }
 
   private void row(Memory.Placement p, String remark) {

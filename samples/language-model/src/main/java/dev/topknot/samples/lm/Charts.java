@@ -181,7 +181,7 @@ final class Charts {
     return chart;
   }
 
-  private static void plain(Styler styler) {
+  static void plain(Styler styler) {
     styler.setChartBackgroundColor(Color.WHITE).setChartTitleBoxVisible(false);
     styler.setLegendBorderColor(Color.WHITE);
   }
@@ -220,7 +220,7 @@ final class Charts {
     return String.format(Locale.ROOT, format, values);
   }
 
-  private static byte[] png(Chart<?, ?> chart) {
+  static byte[] png(Chart<?, ?> chart) {
     BufferedImage image =
         new BufferedImage(
             chart.getWidth() * SCALE, chart.getHeight() * SCALE, BufferedImage.TYPE_INT_RGB);

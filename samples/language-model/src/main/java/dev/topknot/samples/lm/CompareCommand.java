@@ -64,7 +64,7 @@ final class CompareCommand implements Callable<Integer> {
     Device chosen = device.device();
     Path directory = out == null ? Runs.next("compare") : out;
     Settings settings = training.over(training.defaults(BUNDLED_STEPS, null));
-    Corpus corpus = TrainingOptions.read(settings, console);
+    Corpus corpus = settings.text().read(TopknotNewsModel.VOCABULARY, console);
     List<Outcome> outcomes = new ArrayList<>();
     for (ModelKind model : List.of(kind, twin)) {
       try (Display display = Display.of(style, model.toString())) {

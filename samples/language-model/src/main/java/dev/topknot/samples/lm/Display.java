@@ -33,11 +33,16 @@ abstract class Display implements TrainingListener, AutoCloseable {
 
   /** On the error output, so that what a command prints stays its own. */
   static Display of(Style style, String task) {
+    return of(style, task, new Pace());
+  }
+
+  /** As the other, with a pace that began with earlier tasks of one work. */
+  static Display of(Style style, String task, Pace pace) {
     int columns = Integer.getInteger(COLUMNS, 0);
     boolean bar = style == Style.bar || (style == Style.auto && columns > 0);
     return bar
-        ? new Bar(task, System.err, columns > 0 ? columns : USUAL_COLUMNS)
-        : new Lines(System.err);
+        ? new Bar(task, pace, System.err, columns > 0 ? columns : USUAL_COLUMNS)
+        : new Lines(pace, System.err);
   }
 
   static String format(String format, Object... values) {
@@ -48,7 +53,7 @@ abstract class Display implements TrainingListener, AutoCloseable {
   public abstract void close();
 
   /** Tells the time left from the pace since the first step, so that resuming does not flatter. */
-  private static final class Pace {
+  static final class Pace {
     private volatile long start;
     private volatile double first = Double.NaN;
     private volatile double now = Double.NaN;
@@ -73,10 +78,11 @@ abstract class Display implements TrainingListener, AutoCloseable {
     private final PrintStream out;
     private Progress progress;
     private String heldOut = "";
-    private final Pace pace = new Pace();
+    private final Pace pace;
     private long next = System.nanoTime();
 
-    Lines(PrintStream out) {
+    Lines(Pace pace, PrintStream out) {
+      this.pace = pace;
       this.out = out;
     }
 
@@ -123,12 +129,13 @@ abstract class Display implements TrainingListener, AutoCloseable {
     private static final int STEPS = 1000;
     private static final int SHORTEST_BAR = 3;
 
-    private final Pace pace = new Pace();
+    private final Pace pace;
     private final ProgressBar bar;
     private String heldOut = "";
     private boolean closed;
 
-    Bar(String task, PrintStream out, int columns) {
+    Bar(String task, Pace pace, PrintStream out, int columns) {
+      this.pace = pace;
       bar =
           new ProgressBarBuilder()
               .setTaskName(task)

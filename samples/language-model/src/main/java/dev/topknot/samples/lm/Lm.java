@@ -12,7 +12,8 @@ import picocli.CommandLine.Command;
 /** The command line. */
 @Command(
     name = "lm",
-    description = "Trains, compares, evaluates and samples language models compiled by Topknot.",
+    description =
+        "Trains, compares, evaluates, samples and inspects language models compiled by Topknot.",
     mixinStandardHelpOptions = true,
     version = "Topknot 0.1",
     synopsisSubcommandLabel = "COMMAND",
@@ -21,6 +22,9 @@ import picocli.CommandLine.Command;
       CompareCommand.class,
       EvalCommand.class,
       GenerateCommand.class,
+      NgramCommand.class,
+      SweepCommand.class,
+      InspectCommand.class,
       InfoCommand.class
     })
 final class Lm {

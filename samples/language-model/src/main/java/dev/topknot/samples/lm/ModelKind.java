@@ -3,14 +3,11 @@ package dev.topknot.samples.lm;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.LanguageModel;
 import dev.topknot.runtime.Options;
-import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 import java.util.Optional;
 
 /** The models that this sample compiles: dense ones, and MoE models with their dense twins. */
-enum ModelKind {
+enum ModelKind implements Model {
   /** {@link DenseNewsModel}. */
   DENSE(DenseNewsModel.class, TopknotDenseNewsModel::on, null),
   /** {@link NewsModel}. */
@@ -39,24 +36,19 @@ enum ModelKind {
     LanguageModel on(Device device, long seed, Options options);
   }
 
-  LanguageModel on(Device device, long seed, Options options) {
+  @Override
+  public Class<? extends LanguageModel> spec() {
+    return spec;
+  }
+
+  @Override
+  public LanguageModel on(Device device, long seed, Options options) {
     return opener.on(device, seed, options);
   }
 
   /** The dense model that does as many operations for each word; none of a dense model. */
   Optional<ModelKind> twin() {
     return Optional.ofNullable(twin);
-  }
-
-  /** The report that the processor wrote beside the specification's class file. */
-  String report() throws IOException {
-    String name = spec.getSimpleName() + ".topknot.md";
-    try (InputStream in = spec.getResourceAsStream(name)) {
-      if (in == null) {
-        throw new IOException("the processor wrote no " + name + "; was it switched off?");
-      }
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-    }
   }
 
   @Override

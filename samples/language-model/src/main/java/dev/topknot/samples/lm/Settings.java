@@ -8,7 +8,9 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Map;
 import java.util.Properties;
+import java.util.TreeMap;
 
 /**
  * Everything that decides how a run goes. It is kept in the run's directory, so that resuming,
@@ -16,7 +18,7 @@ import java.util.Properties;
  * bundled, or without limit.
  */
 record Settings(
-    ModelKind model,
+    Model model,
     Text text,
     long seed,
     double rate,
@@ -45,7 +47,7 @@ record Settings(
     return dropout == null ? options : options.withDropout(dropout);
   }
 
-  Settings withModel(ModelKind kind) {
+  Settings withModel(Model kind) {
     return new Settings(
         kind,
         text,
@@ -59,6 +61,27 @@ record Settings(
         epochs,
         steps,
         minutes);
+  }
+
+  Settings withText(Text other) {
+    return new Settings(
+        model,
+        other,
+        seed,
+        rate,
+        warmup,
+        clip,
+        importanceLoss,
+        loadLoss,
+        dropout,
+        epochs,
+        steps,
+        minutes);
+  }
+
+  Settings withLosses(Double importance, Double load) {
+    return new Settings(
+        model, text, seed, rate, warmup, clip, importance, load, dropout, epochs, steps, minutes);
   }
 
   Settings withLimits(Long maxSteps, Double maxMinutes) {
@@ -77,9 +100,10 @@ record Settings(
         maxMinutes);
   }
 
-  void save(Path run) throws IOException {
-    Properties properties = new Properties();
-    put(properties, "model", model.name());
+  /** By name; what is null has none. */
+  Map<String, String> properties() {
+    Map<String, String> properties = new TreeMap<>();
+    put(properties, "model", model);
     put(properties, "data", text.data() == null ? null : text.data().toAbsolutePath());
     put(properties, "shards", text.shards());
     put(properties, "heldOutShards", text.heldOutShards());
@@ -93,6 +117,12 @@ record Settings(
     put(properties, "epochs", epochs);
     put(properties, "steps", steps);
     put(properties, "minutes", minutes);
+    return properties;
+  }
+
+  void save(Path run) throws IOException {
+    Properties properties = new Properties();
+    properties.putAll(properties());
     StringWriter text = new StringWriter();
     properties.store(text, null);
     Files.createDirectories(run);
@@ -100,9 +130,9 @@ record Settings(
     Files.move(temporary, run.resolve(FILE), StandardCopyOption.REPLACE_EXISTING);
   }
 
-  private static void put(Properties properties, String name, Object value) {
+  private static void put(Map<String, String> properties, String name, Object value) {
     if (value != null) {
-      properties.setProperty(name, value.toString());
+      properties.put(name, value.toString());
     }
   }
 
@@ -124,7 +154,7 @@ record Settings(
   private static Settings of(Properties properties) {
     String data = properties.getProperty("data");
     return new Settings(
-        ModelKind.valueOf(required(properties, "model")),
+        Model.named(required(properties, "model")),
         new Text(
             data == null ? null : Path.of(data),
             integer(properties, "shards"),

@@ -2,7 +2,9 @@ package dev.topknot.samples.lm;
 
 import dev.topknot.text.Corpus;
 import dev.topknot.text.CorpusFiles;
+import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.Locale;
 
 /**
  * Which text, and how much of it.
@@ -18,6 +20,24 @@ record Text(Path data, Integer shards, Integer heldOutShards) {
     CorpusFiles files = Corpus.at(data == null ? BundledText.path() : data);
     files = shards == null ? files : files.shards(shards);
     return heldOutShards == null ? files : files.heldOutShards(heldOutShards);
+  }
+
+  /**
+   * Reads the text with a vocabulary of its own, and says what it is.
+   *
+   * @param vocabulary entries at most
+   */
+  Corpus read(int vocabulary, PrintWriter out) {
+    Corpus corpus = files().read(vocabulary);
+    out.printf(
+        Locale.ROOT,
+        "Text: %s, %,d training and %,d held-out tokens, %,d words known%n",
+        this,
+        corpus.training().size(),
+        corpus.heldOut().size(),
+        corpus.vocabulary().size());
+    out.flush();
+    return corpus;
   }
 
   @Override

@@ -61,7 +61,7 @@ final class TrainCommand implements Callable<Integer> {
         training.over(resume ? Settings.load(directory) : training.defaults(null, BUNDLED_MINUTES));
     settings = kind == null ? settings : settings.withModel(kind);
     PrintWriter console = spec.commandLine().getOut();
-    Corpus corpus = TrainingOptions.read(settings, console);
+    Corpus corpus = settings.text().read(TopknotNewsModel.VOCABULARY, console);
     try (Display display = Display.of(style, settings.model().toString())) {
       new TrainingRun(settings, corpus, directory, training, console)
           .run(chosen, resume, display, TrainCommand::report);

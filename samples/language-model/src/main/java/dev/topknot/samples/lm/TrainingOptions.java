@@ -1,8 +1,5 @@
 package dev.topknot.samples.lm;
 
-import dev.topknot.text.Corpus;
-import java.io.PrintWriter;
-import java.util.Locale;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -104,20 +101,6 @@ final class TrainingOptions {
         or(epochs, base.epochs()),
         limited ? steps : base.steps(),
         limited ? minutes : base.minutes());
-  }
-
-  /** Reads the text with a vocabulary of its own, as large as the models', and says what it is. */
-  static Corpus read(Settings settings, PrintWriter out) {
-    Corpus corpus = settings.text().files().read(TopknotNewsModel.VOCABULARY);
-    out.printf(
-        Locale.ROOT,
-        "Text: %s, %,d training and %,d held-out tokens, %,d words known%n",
-        settings.text(),
-        corpus.training().size(),
-        corpus.heldOut().size(),
-        corpus.vocabulary().size());
-    out.flush();
-    return corpus;
   }
 
   private static <T> T or(T given, T otherwise) {

@@ -73,32 +73,39 @@ final class TrainingRun {
   }
 
   private Trainer trainer(LanguageModel model, boolean resume, Display display) {
+    return builder(model, corpus, settings, directory)
+        .evaluateEvery(options.evaluateEvery, EVALUATION_TOKENS)
+        .saveEvery(options.saveEvery)
+        .resume(resume)
+        .listener(display)
+        .build();
+  }
+
+  /** A trainer that goes by the settings and keeps them with the run. */
+  static Trainer.Builder builder(
+      LanguageModel model, Corpus corpus, Settings settings, Path directory) {
     Trainer.Builder builder =
         Trainer.of(model, corpus)
             .schedule(settings.schedule())
             .epochs(settings.epochs())
             .measureEvery(MEASURE_EVERY)
-            .evaluateEvery(options.evaluateEvery, EVALUATION_TOKENS)
             .checkpoints(directory)
-            .saveEvery(options.saveEvery)
-            .resume(resume)
             .stopOnShutdown()
-            .listener(display)
-            .listener(keeping());
+            .listener(keeping(settings, directory));
     if (settings.steps() != null) {
       builder.steps(settings.steps());
     }
     if (settings.minutes() != null) {
       builder.timeLimit(Duration.ofMillis(Math.round(settings.minutes() * 60_000)));
     }
-    return builder.build();
+    return builder;
   }
 
   /**
    * Writes the settings once the first step is done, so that a run that is refused changes nothing
    * and no checkpoint is without them; a resumed run without a step to do saves only.
    */
-  private TrainingListener keeping() {
+  private static TrainingListener keeping(Settings settings, Path directory) {
     return new TrainingListener() {
       private boolean kept;
 

@@ -123,6 +123,7 @@ class LmTest {
 
     assertThat(lm("generate", "--run", run, "--prompt", "the cat", "--count", 8))
         .startsWith("the cat ");
+    inspects(run);
     assertThat(lm("train", "--out", run, "--resume", "--steps", 31)).contains("Trained 31 steps");
 
     String settings = Files.readString(run.resolve("run.properties"));
@@ -136,6 +137,24 @@ class LmTest {
     Files.writeString(run.resolve("run.properties"), "model=MOE\n");
     assertThat(run(new StringWriter(), errors, "eval", "--run", run)).isEqualTo(1);
     assertThat(errors.toString()).contains("run.properties is damaged: it has no seed");
+  }
+
+  private static void inspects(Path run) {
+    assertThat(lm("inspect", "--run", run, "--experts", "0,5", "--top", 2))
+        .contains("layer experts of 64 experts, 300 held-out tokens")
+        .containsPattern("Expert 0: [0-9]+ tokens, [0-9.]+%")
+        .containsPattern("Expert 5: ")
+        .doesNotContain("Expert 1: ");
+    String busiest = lm("inspect", "--run", run, "--top", 3, "--before", 2, "--after", 0);
+    assertThat(busiest.lines().filter(line -> line.startsWith("Expert "))).hasSize(6);
+    assertThat(busiest).containsPattern("(?m)^  [01]\\.[0-9]{3}  (\\S+ ){0,2}\\[\\S+\\]$");
+    StringWriter errors = new StringWriter();
+    assertThat(run(new StringWriter(), errors, "inspect", "--run", run, "--experts", 64))
+        .isEqualTo(1);
+    assertThat(run(new StringWriter(), errors, "inspect", "--run", run, "--layer", "below"))
+        .isEqualTo(1);
+    assertThat(errors.toString())
+        .contains("--experts: expected 0 to 63, got 64", "--layer: expected one of [experts]");
   }
 
   /** Killed at its first checkpoint, a run can be resumed. */
@@ -164,6 +183,17 @@ class LmTest {
     StringWriter errors = new StringWriter();
     assertThat(run(new StringWriter(), errors, "compare", "--model", "dense")).isNotZero();
     assertThat(errors.toString()).contains("name a MoE model");
+  }
+
+  @Test
+  void measuresAnNgramModel() {
+    String measured = lm("ngram", "--data", text, "--order", 3);
+    assertThat(measured).contains("Model: 3-gram");
+    double trigram = number("Held-out perplexity ([0-9.]+)", measured);
+    double bigram =
+        number("Held-out perplexity ([0-9.]+)", lm("ngram", "--data", text, "--order", 2));
+    assertThat(trigram).isLessThan(bigram);
+    assertThat(bigram).isLessThan(number("unigram model's is ([0-9.]+)", measured));
   }
 
   private static double operations(String model) {

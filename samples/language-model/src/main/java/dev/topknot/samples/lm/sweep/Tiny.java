@@ -1,0 +1,136 @@
+package dev.topknot.samples.lm.sweep;
+
+import static dev.topknot.dsl.ActivationFunction.RELU;
+import static dev.topknot.dsl.ActivationFunction.SIGMOID;
+
+import dev.topknot.dsl.Activation;
+import dev.topknot.dsl.Dropout;
+import dev.topknot.dsl.Embedding;
+import dev.topknot.dsl.Expert;
+import dev.topknot.dsl.Lstm;
+import dev.topknot.dsl.MoELayer;
+import dev.topknot.dsl.MoEModel;
+import dev.topknot.dsl.Residual;
+import dev.topknot.dsl.Softmax;
+import dev.topknot.runtime.LanguageModel;
+import dev.topknot.runtime.Layer;
+import dev.topknot.runtime.MoE;
+
+/**
+ * The models of the sweeps in a size for minutes, to try the commands with.
+ *
+ * <p>As in [S17] appendix C a model is an embedding of width d, an LSTM of d units, experts,
+ * another LSTM and a softmax; an expert has 2 d hidden units. So 4 experts, one of 8 d, and two
+ * more LSTMs do the same number of operations for each token, 16 d² multiply-adds, to which a gate
+ * adds 2 d for each expert.
+ */
+public final class Tiny {
+  private static final int BATCH = 16;
+  private static final int TIMESTEPS = 10;
+  private static final int WORDS = 1_000;
+  private static final int D = 16;
+  private static final double DROPOUT = 0.1;
+
+  private Tiny() {}
+
+  // spotless:off
+  /** Four LSTMs and no experts. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Lstm4 extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer first();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer second();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer third();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer fourth();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** One expert as wide as four together. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe1Wide extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 1, k = 1) @Expert(hidden = 8 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 4 experts, all for every token. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe4 extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 4, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 32 experts, of which each token goes to 4. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe32 extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 32, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 256 experts, of which each token goes to 4. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe256 extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 256, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** Four LSTMs of half the width. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Lstm4Half extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D / 2)                       Layer words();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer first();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer second();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer third();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer fourth();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** Four LSTMs of twice the width. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Lstm4Twice extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = 2 * D)                       Layer words();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer first();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer second();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer third();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer fourth();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 32 experts at half the width. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe32Half extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D / 2)                       Layer words();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer below();
+    @MoELayer(experts = 32, k = 4) @Expert(hidden = D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D / 2) @Dropout(DROPOUT) @Residual                    Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 32 experts at twice the width. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe32Twice extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = 2 * D)                       Layer words();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer below();
+    @MoELayer(experts = 32, k = 4) @Expert(hidden = 4 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = 2 * D) @Dropout(DROPOUT) @Residual                    Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+  // spotless:on
+}
