@@ -15,6 +15,7 @@
 
 // 64 experts, k = 4, 128 to 256 to 128, relu.
 struct Layer {
+  using GateTile = Fp32Tile;
   using Tile = Fp32Tile;
   static constexpr int TOKENS = 640, WIDTH = 128, EXPERTS = 64, K = 4, STREAM_LAYER = 0, PLACES = 4;
   static constexpr int HIDDEN = 256;

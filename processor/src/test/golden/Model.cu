@@ -38,6 +38,7 @@ TOPKNOT_POINTWISE(below_pointwise, BelowLayer)
 
 // experts: 64 experts, k = 4, 128 to 256 to 128, relu; then sigmoid; dropout 0.1; residual.
 struct ExpertsLayer {
+  using GateTile = Fp32Tile;
   using Tile = Fp32Tile;
   static constexpr int TOKENS = 640, WIDTH = 128, EXPERTS = 64, K = 4, STREAM_LAYER = 2, PLACES = 4;
   static constexpr int HIDDEN = 256;

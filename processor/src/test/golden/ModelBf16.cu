@@ -3,9 +3,9 @@
 // A struct holds the constants of a layer; each macro defines the kernels of one op with
 // them. TopknotModelCuda launches the kernels.
 //
-// precision = BF16: a Tile is how a block multiplies matrices. Bf16Tile rounds their elements
-// to bf16 on the way to the tensor cores, which add in fp32. In fp32 are gates, the steps of a
-// recurrent layer, all that is no product, and whatever lies in memory.
+// precision = BF16: a Tile is how a block multiplies matrices. Bf16Tile and WideTile round
+// their elements to bf16 on the way to the tensor cores, which add in fp32. In fp32 are gates
+// (SplitTile approaches it), the steps of a recurrent layer, and all that is no product.
 
 #include "topknot/adam.cuh"
 #include "topknot/combine.cuh"
@@ -40,6 +40,7 @@ TOPKNOT_POINTWISE(below_pointwise, BelowLayer)
 
 // experts: 64 experts, k = 4, 128 to 256 to 128, relu; then sigmoid; dropout 0.1; residual.
 struct ExpertsLayer {
+  using GateTile = Fp32Tile;
   using Tile = Bf16Tile;
   static constexpr int TOKENS = 640, WIDTH = 128, EXPERTS = 64, K = 4, STREAM_LAYER = 2, PLACES = 4;
   static constexpr int HIDDEN = 256;

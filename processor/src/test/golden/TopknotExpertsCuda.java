@@ -325,7 +325,7 @@ final class TopknotExpertsCuda extends CudaMoE {
       launches.launch("noisy_top_k_gate_backward_input", 10, 2, 1, 256, 17_408, launches.run(),
           options, dClean, gateWeights, dRaw, noiseWeights, launches.dx());
       launches.launch("noisy_top_k_gate_backward_weight", 1, 2, 2, 256, 17_408, launches.run(),
-          launches.x(), dClean, dRaw, gateWeightsGradient, noiseWeightsGradient);
+          launches.x(), dClean, dRaw, 1L, 0L, gateWeightsGradient, noiseWeightsGradient);
     }
   }
 

@@ -554,7 +554,7 @@ final class TopknotModelCuda extends CudaModel {
       launches.launch("experts_noisy_top_k_gate_backward_input", 10, 2, 1, 256, 17_408,
           launches.run(), options, dClean, gateWeights, dRaw, noiseWeights, dx);
       launches.launch("experts_noisy_top_k_gate_backward_weight", 1, 2, 2, 256, 17_408,
-          launches.run(), x, dClean, dRaw, gateWeightsGradient, noiseWeightsGradient);
+          launches.run(), x, dClean, dRaw, 1L, 0L, gateWeightsGradient, noiseWeightsGradient);
       launches.launch("experts_pointwise_addResidual_elements", 80, 1, 1, 256, 0, launches.run(),
           dy, dx);
     }

@@ -27,6 +27,9 @@ constexpr size_t SHARED_REDZONE = 1024;
 constexpr size_t SHARED_MOST = 228 << 10;
 // On a multiple of 16 and of nothing more, as a kernel may expect.
 constexpr size_t SHARED_OFFSET = SHARED_REDZONE + 16;
+// Where shared memory starts to the hardware, which keeps some for itself: as misaligned.
+constexpr unsigned SHARED_PLACE = 1024 + 16;
+constexpr int WARPGROUP = 128;
 
 // Two for the barrier, then as many for each warp as it can have meetings under way, twice.
 constexpr unsigned BARRIER_CLOCKS = 2;
@@ -99,6 +102,7 @@ void Block::begin(const Launch& launch, int worker) {
   }
   ready_.assign(ring, 0);
   warps_.assign((threads_ + 31) / 32, Warp());
+  warpgroups_.resize((threads_ + WARPGROUP - 1) / WARPGROUP);
   clocks_.resize(BARRIER_CLOCKS + warps_.size() * WARP_CLOCKS);
   for (int i = 0; i < threads_; i++) {
     Fiber& fiber = *fibers_[i];
@@ -143,6 +147,11 @@ void Block::prepareThreads(dim3 index) {
   for (Warp& warp : warps_) {
     warp.arrived = 0;
     warp.nextClock = 0;
+  }
+  for (Warpgroup& group : warpgroups_) {
+    group.arrived.clear();
+    group.openProducts.clear();
+    group.productGroups.clear();
   }
   worker_.raceDetector = sanitizer::currentFiber();
   for (int i = 0; i < threads_; i++) {
@@ -410,7 +419,47 @@ void Block::meet(unsigned mask, const char* operation, void* operands, Exchange 
   }
 }
 
-void Block::requireShared(const void* address, unsigned bytes, const char* operation) {
+void Block::warpgroup(const char* operation, void* operands,
+                      void (*exchange)(Warpgroup& group, void* const* operands)) {
+  Fiber& me = self();
+  Warpgroup& group = warpgroups_[me.rank / WARPGROUP];
+  me.operands = operands;
+  for (int rank : group.arrived) {
+    if (strcmp(fibers_[rank]->waitingFor, operation) != 0) {
+      fail(std::string("threads of a warpgroup disagree: this one is at ") + operation +
+           ", thread " + std::to_string(rank) + " at " + fibers_[rank]->waitingFor);
+    }
+  }
+  group.arrived.push_back(me.rank);
+  if (group.arrived.size() < WARPGROUP) {
+    waitHere(operation, Site());
+    return;
+  }
+  void* all[WARPGROUP];
+  for (int i = 0; i < WARPGROUP; i++) {
+    all[i] = fibers_[me.rank / WARPGROUP * WARPGROUP + i]->operands;
+  }
+  exchange(group, all);
+  for (int rank : group.arrived) {
+    if (rank != me.rank) {
+      makeReady(rank);
+    }
+  }
+  group.arrived.clear();
+}
+
+const char* Block::sharedAt(unsigned place, unsigned bytes, const char* operation) const {
+  const char* address = shared_ + (static_cast<long>(place) - SHARED_PLACE);
+  requireShared(address, bytes, operation);
+  return address;
+}
+
+unsigned Block::placeOfShared(const void* address) const {
+  return static_cast<unsigned>(static_cast<const char*>(address) - shared_) + SHARED_PLACE;
+}
+
+void Block::requireShared(const void* address, unsigned bytes,
+                          const char* operation) const {
   const long offset = static_cast<const char*>(address) - shared_;
   const long most = static_cast<long>(launch_->sharedBytes) - static_cast<long>(bytes);
   if (offset < 0 || offset > most) {
@@ -440,6 +489,8 @@ void collective(unsigned mask, const char* operation, void* operands, Exchange e
                 Site site) {
   block->collective(mask, operation, operands, exchange, site);
 }
+
+unsigned placeOfShared(const void* address) { return block->placeOfShared(address); }
 
 void requireShared(const void* address, unsigned bytes, const char* operation) {
   block->requireShared(address, bytes, operation);

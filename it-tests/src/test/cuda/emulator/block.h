@@ -33,6 +33,21 @@ struct AsyncCopy {
   unsigned bytes;
 };
 
+/** A product of a warpgroup (wgmma) that was started: operands' descriptors, each thread's sums. */
+struct GroupProduct {
+  uint64_t a, b;
+  bool aColumns, bColumns;  // k along the columns
+  int columns;              // of d
+  float* d[128];
+};
+
+/** What the 128 threads of a warpgroup do together. */
+struct Warpgroup {
+  std::vector<int> arrived;
+  std::vector<GroupProduct> openProducts;
+  std::vector<std::vector<GroupProduct>> productGroups;
+};
+
 /** One CUDA thread's fiber. */
 struct Fiber : Thread {
   Context context;
@@ -87,7 +102,13 @@ class Block {
   void barrier(Site site);
   void collective(unsigned mask, const char* operation, void* operands, Exchange exchange,
                   Site site);
-  void requireShared(const void* address, unsigned bytes, const char* operation);
+  /** Waits for all threads of the warpgroup; the last to arrive calls exchange(group, operands). */
+  void warpgroup(const char* operation, void* operands,
+                 void (*exchange)(Warpgroup& group, void* const* operands));
+  void requireShared(const void* address, unsigned bytes, const char* operation) const;
+  /** The shared memory that starts at a place, as the hardware counts, of which it has `bytes`. */
+  const char* sharedAt(unsigned place, unsigned bytes, const char* operation) const;
+  unsigned placeOfShared(const void* address) const;
   Fiber& self() { return *fibers_[running_]; }
   bool eager() const { return launch_->configuration.eager; }
 
@@ -131,6 +152,7 @@ class Block {
   std::vector<int> atBarrier_;
   unsigned barrierRound_ = 0;
   std::vector<Warp> warps_;
+  std::vector<Warpgroup> warpgroups_;
 
   char* sharedArena_ = nullptr;  // redzone, shared memory, redzone
   char* shared_ = nullptr;

@@ -25,6 +25,9 @@ long firstDamage(const void* from, size_t bytes, size_t phase);
  */
 inline void* sharedMemory() { return current->shared; }
 
+/** The place of an address in shared memory as the hardware counts: no more aligned than it is. */
+unsigned placeOfShared(const void* address);
+
 /** Refuses an address range outside the block's shared memory, or one that is misaligned. */
 void requireShared(const void* address, unsigned bytes, const char* operation);
 

@@ -12,6 +12,7 @@
 #include "topknot/operand.cuh"
 
 struct Bf16Tile {
+  using Stored = float;
   static constexpr int M = 64, N = 64, K = 32;
   static constexpr int CHUNK = 2;
   static constexpr int THREADS = 256;

@@ -9,7 +9,7 @@
 // writes each slot's output contiguously, because scattered stores cost a fifth, and combine adds up.
 //
 // Backward never needs an expert's output: dA' = dy W2, before the gate, gives the gate's gradient
-// <dA', A> (= <dy, E(x)>) and the hidden layer's, gate dA' f'. A block has 64 columns of A, so it
+// <dA', A> (= <dy, E(x)>) and the hidden layer's, gate dA' f'. A block has some columns of A, so it
 // writes a part of each slot's <dA', A>, and a small kernel adds the parts in their order. The same
 // epilogue leaves gate A, so that dW2 = dy^T (gate A) loads plain rows. Gradients of experts without
 // rows become zero, or stay if added to.
@@ -24,13 +24,14 @@
 /** dHidden and gate A of each slot, and the parts of the gates' gradients. */
 template <class S>
 TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int* slots,
-                                  const float* gates, const float* dy, const float* w2,
-                                  const float* hidden, float* dHidden, float* activation,
+                                  const float* gates, const Stored<S>* dy, const float* w2,
+                                  const float* hidden, Stored<S>* dHidden, Stored<S>* activation,
                                   float* parts) {
   using Tile = typename S::Tile;
   const ByExpert<S> group{offsets, rows};
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
@@ -41,7 +42,7 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
                              dHidden,
                              activation,
                              gate,
-                             parts + static_cast<long long>(blockIdx.y) * S::TOKENS * S::K,
+                             parts + static_cast<long long>(place.column) * S::TOKENS * S::K,
                              tile.first,
                              tile.rows,
                              column};
@@ -49,36 +50,37 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
 }
 
 #define TOPKNOT_EXPERTS_PRODUCTS(prefix, S)                                                       \
+  TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_hidden(const float* x, const int* offsets, const int* rows, const float* w1,   \
-                          float* hidden, float* activation) {                                     \
+  prefix##_forward_hidden(const Stored<S>* x, const int* offsets, const int* rows,                \
+                          const float* w1, float* hidden, Stored<S>* activation) {                \
     hiddenForward<S>(ByExpert<S>{offsets, rows}, x, w1, hidden, activation);                      \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_output(const float* activation, const int* offsets, const int* rows,           \
+  prefix##_forward_output(const Stored<S>* activation, const int* offsets, const int* rows,       \
                           const float* w2, float* out) {                                          \
     outputForward<S>(ByExpert<S>{offsets, rows}, activation, w2, out);                            \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
-                           const float* gates, const float* dy, const float* w2,                  \
-                           const float* hidden, float* dHidden, float* activation,                \
+                           const float* gates, const Stored<S>* dy, const float* w2,              \
+                           const float* hidden, Stored<S>* dHidden, Stored<S>* activation,        \
                            float* parts) {                                                        \
     expertsHidden<S>(offsets, rows, slots, gates, dy, w2, hidden, dHidden, activation, parts);    \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_input(const int* offsets, const int* rows, const float* dHidden,              \
+  prefix##_backward_input(const int* offsets, const int* rows, const Stored<S>* dHidden,          \
                           const float* w1, float* dOut) {                                         \
     inputBackward<S>(ByExpert<S>{offsets, rows}, dHidden, w1, dOut);                              \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const float* dHidden, \
-                       const float* x, float* dW1) {                                              \
+  prefix##_backward_w1(const Run* run, const int* offsets, const int* rows,                       \
+                       const Stored<S>* dHidden, const Stored<S>* x, float* dW1) {                \
     inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dHidden, x, dW1);                        \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const float* dy,      \
-                       const float* activation, float* dW2) {                                     \
+  prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const Stored<S>* dy,  \
+                       const Stored<S>* activation, float* dW2) {                                 \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, activation, dW2);                   \
   }
 

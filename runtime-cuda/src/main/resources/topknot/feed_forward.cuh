@@ -11,49 +11,56 @@
 
 #include "topknot/perceptron.cuh"
 
-/** dHidden and, where hidden is the function's input, the activation. */
+/** dHidden and, where hidden is not what products read, the activation. */
 template <class S>
-TOPKNOT_DEVICE void feedForwardHidden(const Run* run, const float* dy, const float* w2,
-                                      const float* hidden, float* dHidden, float* activation) {
+TOPKNOT_DEVICE void feedForwardHidden(const Run* run, const Stored<S>* dy, const float* w2,
+                                      const float* hidden, Stored<S>* dHidden,
+                                      Stored<S>* activation) {
   using Tile = typename S::Tile;
   const AllTokens<S> group{run};
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
   typename Tile::Sums sums;
   addOutputGradient<S>(group, tile, column, dy, w2, sums);
-  HiddenGradient<S> epilogue{hidden,     dHidden,   keepsInput(S::ACTIVATION) ? activation : nullptr,
-                             nullptr,    nullptr,   tile.first,
-                             tile.rows,  column};
+  const bool kept = static_cast<const void*>(activation) == hidden;
+  HiddenGradient<S> epilogue{hidden,  dHidden,    kept ? nullptr : activation,
+                             nullptr, nullptr,    tile.first,
+                             tile.rows, column};
   Tile::each(sums, epilogue);
 }
 
 #define TOPKNOT_FEED_FORWARD(prefix, S)                                                           \
+  TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_hidden(const Run* run, const float* x, const float* w1, float* hidden,         \
-                          float* activation) {                                                    \
+  prefix##_forward_hidden(const Run* run, const Stored<S>* x, const float* w1, float* hidden,     \
+                          Stored<S>* activation) {                                                \
     hiddenForward<S>(AllTokens<S>{run}, x, w1, hidden, activation);                               \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_output(const Run* run, const float* activation, const float* w2, float* y) {   \
+  prefix##_forward_output(const Run* run, const Stored<S>* activation, const float* w2,           \
+                          float* y) {                                                             \
     outputForward<S>(AllTokens<S>{run}, activation, w2, y);                                       \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_hidden(const Run* run, const float* dy, const float* w2, const float* hidden, \
-                           float* dHidden, float* activation) {                                   \
+  prefix##_backward_hidden(const Run* run, const Stored<S>* dy, const float* w2,                  \
+                           const float* hidden, Stored<S>* dHidden, Stored<S>* activation) {      \
     feedForwardHidden<S>(run, dy, w2, hidden, dHidden, activation);                               \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_input(const Run* run, const float* dHidden, const float* w1, float* dx) {     \
+  prefix##_backward_input(const Run* run, const Stored<S>* dHidden, const float* w1, float* dx) { \
     inputBackward<S>(AllTokens<S>{run}, dHidden, w1, dx);                                         \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w1(const Run* run, const float* dHidden, const float* x, float* dW1) {        \
+  prefix##_backward_w1(const Run* run, const Stored<S>* dHidden, const Stored<S>* x,              \
+                       float* dW1) {                                                              \
     inWeightBackward<S>(AllTokens<S>{run}, run, dHidden, x, dW1);                                 \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w2(const Run* run, const float* dy, const float* activation, float* dW2) {    \
+  prefix##_backward_w2(const Run* run, const Stored<S>* dy, const Stored<S>* activation,          \
+                       float* dW2) {                                                              \
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, activation, dW2);                            \
   }

@@ -10,13 +10,14 @@
 // Shapes: x [TOKENS, WIDTH], weights [EXPERTS, WIDTH], clean, raw and noisy (H) [TOKENS, EXPERTS],
 // chosen and gates [TOKENS, K], importance and load [EXPERTS].
 //
-// Logits are fp32 products with sums over the width in ascending order, the same bits for any
-// batch. Then a warp a token makes H and chooses, and keeps the two thresholds for the load. Sums
-// over tokens have an expert a thread: it goes over 64 tokens in order and leaves its sum in
-// double; a last kernel adds those in order. Backward, a warp a token again: the gradient of each
-// entry of H through the softmax, of clean, sigma and both thresholds through the load (a threshold
-// is itself an entry of H), and from there to raw; two products add to dx, two make the gradients
-// of the weights. With noise off, raw and its gradient are zeros.
+// Logits are fp32 products with sums over the width in ascending order, the same bits for any batch;
+// of S::GateTile, which is SplitTile in layers whose experts are in bf16 if it pays. Then a warp a
+// token makes H and chooses, and keeps the two thresholds for the load. Sums over tokens have an
+// expert a thread: it goes over 64 tokens in order and leaves its sum in double; a last kernel adds
+// those in order. Backward, a warp a token again: the gradient of each entry of H through the
+// softmax, of clean, sigma and both thresholds through the load (a threshold is itself an entry of
+// H), and from there to raw; two products add to dx, two make the gradients of the weights. With
+// noise off, raw and its gradient are zeros.
 //
 // FLOPs: 4 TOKENS WIDTH EXPERTS forward (half of it without noise), twice that backward, and some
 // 60 an entry of H. Bytes: about 4 TOKENS (WIDTH + 5 EXPERTS) forward.
@@ -26,9 +27,6 @@
 #include "topknot/selection.cuh"
 
 enum Gating { NOISY_TOP_K, TOP_K, SOFTMAX_TOP_K, SOFTMAX };
-
-/** In fp32 also where experts are not: a choice must not depend on how they are rounded. */
-using GateTile = Fp32Tile;
 
 /** Tokens that a thread adds up, and threads of its block. */
 constexpr int GATE_TOKENS = 64, GATE_THREADS = 128;
@@ -63,25 +61,27 @@ TOPKNOT_DEVICE float normalDensity(float z) { return 0.39894228040143268f * expf
 // ---- Forward -----------------------------------------------------------------------------------
 
 /**
- * logits = x W^T, or zeros. Grid: (TOKENS / 64, EXPERTS / 64), rounded up; shared:
+ * logits = x W^T, or zeros. Grid: (TOKENS / GateTile::M, EXPERTS / GateTile::N), rounded up; shared:
  * GateTile::SHARED_BYTES, as for all products.
  */
 template <class S>
 TOPKNOT_DEVICE void gateLogits(const Run* run, const float* x, const float* weights, float* logits,
                                bool zero) {
-  const int row = static_cast<int>(blockIdx.x) * GateTile::M;
-  const int column = static_cast<int>(blockIdx.y) * GateTile::N;
+  using Tile = typename S::GateTile;
+  const BlockPlace place = placeOfBlock();
+  const int row = place.row * Tile::M;
+  const int column = place.column * Tile::N;
   const int valid = run->valid;
   if (row >= valid) {
     return;
   }
-  GateTile::Sums sums;
+  typename Tile::Sums sums;
   if (!zero) {
-    GateTile::multiply(sharedMemory<float>(), alongColumns(Rows<S::WIDTH>{x}, valid),
+    Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::WIDTH>{x}, valid),
                    alongColumns(Rows<S::WIDTH>{weights}, S::EXPERTS), row, column, S::WIDTH, sums);
   }
   StoreEpilogue<S::EXPERTS> epilogue{logits, row, valid, column, false};
-  GateTile::each(sums, epilogue);
+  Tile::each(sums, epilogue);
 }
 
 /** H of a row of the warp's token: clean + xi sigma, or clean where noise is off. */
@@ -438,48 +438,78 @@ TOPKNOT_DEVICE void plainGateRows(const Run* run, const float* clean, const int*
 template <class S>
 TOPKNOT_DEVICE void gateInput(const Run* run, const float* dClean, const float* gateWeights,
                               const float* dRaw, const float* noiseWeights, float* dx) {
-  const int row = static_cast<int>(blockIdx.x) * GateTile::M;
-  const int column = static_cast<int>(blockIdx.y) * GateTile::N;
+  using Tile = typename S::GateTile;
+  const BlockPlace place = placeOfBlock();
+  const int row = place.row * Tile::M;
+  const int column = place.column * Tile::N;
   const int valid = run->valid;
   if (row >= valid) {
     return;
   }
-  GateTile::Sums sums;
-  GateTile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dClean}, valid),
+  typename Tile::Sums sums;
+  Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dClean}, valid),
                  alongRows(Rows<S::WIDTH>{gateWeights}, S::EXPERTS), row, column, S::EXPERTS,
                  sums);
   if (dRaw != nullptr) {
-    GateTile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dRaw}, valid),
+    Tile::multiply(sharedMemory<float>(), alongColumns(Rows<S::EXPERTS>{dRaw}, valid),
                    alongRows(Rows<S::WIDTH>{noiseWeights}, S::EXPERTS), row, column, S::EXPERTS,
                    sums);
   }
   StoreEpilogue<S::WIDTH> epilogue{dx, row, valid, column, true};
-  GateTile::each(sums, epilogue);
+  Tile::each(sums, epilogue);
 }
 
-/** dWeights = gradient^T x, or added to. Grid: (EXPERTS / 64, WIDTH / 64), rounded up. */
+/**
+ * dWeights = gradient^T x, or added to. Where there are few tiles, the tokens are divided into
+ * `count` shares, each with blocks of its own that leave its sum in shares [count, EXPERTS, WIDTH].
+ * Grid: (EXPERTS / GateTile::M, WIDTH / GateTile::N), rounded up, for each share.
+ */
 template <class S>
-TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const float* x,
-                               float* dWeights) {
-  const int row = static_cast<int>(blockIdx.x) * GateTile::M;
-  const int column = static_cast<int>(blockIdx.y) * GateTile::N;
-  const int valid = run->valid;
-  const bool add = run->add != 0;
-  if (valid == 0 && add) {
+TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const float* x, int share,
+                               int count, float* shares, float* dWeights) {
+  using Tile = typename S::GateTile;
+  constexpr int K = Tile::K;
+  const int size = ((S::TOKENS + count - 1) / count + K - 1) / K * K;
+  const int first = share * size;
+  const int rows = max(0, min(size, run->valid - first));
+  const bool add = count == 1 && run->add != 0;
+  if (rows == 0 && add) {
     return;
   }
-  GateTile::Sums sums;
-  GateTile::multiply(sharedMemory<float>(), alongRows(Rows<S::EXPERTS>{gradient}, valid),
-                     alongRows(Rows<S::WIDTH>{x}, valid), row, column, valid, sums);
-  StoreEpilogue<S::WIDTH> epilogue{dWeights, row, S::EXPERTS, column, add};
-  GateTile::each(sums, epilogue);
+  const int row = static_cast<int>(blockIdx.x) * Tile::M;
+  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  typename Tile::Sums sums;
+  Tile::multiply(
+      sharedMemory<float>(),
+      alongRows(Rows<S::EXPERTS>{gradient + static_cast<long long>(first) * S::EXPERTS}, rows),
+      alongRows(Rows<S::WIDTH>{x + static_cast<long long>(first) * S::WIDTH}, rows), row, column,
+      rows, sums);
+  constexpr long long SIZE = static_cast<long long>(S::EXPERTS) * S::WIDTH;
+  StoreEpilogue<S::WIDTH> epilogue{count == 1 ? dWeights : shares + share * SIZE, row, S::EXPERTS,
+                                   column, add};
+  Tile::each(sums, epilogue);
+}
+
+/** dWeights = the sum of the shares in their order, or that added to it. Grid: EXPERTS WIDTH / 256. */
+template <class S>
+TOPKNOT_DEVICE void sumShares(const Run* run, const float* shares, int count, float* dWeights) {
+  constexpr long long SIZE = static_cast<long long>(S::EXPERTS) * S::WIDTH;
+  const long long at = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (at >= SIZE) {
+    return;
+  }
+  float sum = 0;
+  for (int i = 0; i < count; i++) {
+    sum += shares[i * SIZE + at];
+  }
+  dWeights[at] = run->add != 0 ? dWeights[at] + sum : sum;
 }
 
 // ---- Kernels -----------------------------------------------------------------------------------
 
 /** What a gate without noise does, whichever method it is. */
 #define TOPKNOT_PLAIN_FORWARD(prefix, S, AMONG)                                                  \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_logits(const Run* run, const float* x, const float* gateWeights, float* clean) {      \
     gateLogits<S>(run, x, gateWeights, clean, false);                                            \
   }                                                                                              \
@@ -508,7 +538,7 @@ TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const floa
 
 /** How a noisy gate chooses, with noise and without. */
 #define TOPKNOT_NOISY_FORWARD(prefix, S)                                                         \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_forward_logits(const Run* run, const LayerOptions* options, const float* x,           \
                           const float* gateWeights, const float* noiseWeights, float* clean,     \
                           float* raw) {                                                          \
@@ -533,18 +563,29 @@ TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const floa
 
 /** The products of a noisy gate's gradients. */
 #define TOPKNOT_NOISY_PRODUCTS(prefix, S)                                                        \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_backward_input(const Run* run, const LayerOptions* options, const float* dClean,      \
                           const float* gateWeights, const float* dRaw,                           \
                           const float* noiseWeights, float* dx) {                                \
     gateInput<S>(run, dClean, gateWeights, options->noise != 0 ? dRaw : nullptr, noiseWeights,   \
                  dx);                                                                            \
   }                                                                                              \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_backward_weight(const Run* run, const float* x, const float* dClean,                  \
-                           const float* dRaw, float* dGateWeights, float* dNoiseWeights) {       \
-    const bool noise = blockIdx.z == 1;                                                          \
-    gateWeight<S>(run, noise ? dRaw : dClean, x, noise ? dNoiseWeights : dGateWeights);          \
+                           const float* dRaw, long long count, float* shares,                    \
+                           float* dGateWeights, float* dNoiseWeights) {                          \
+    const int shareCount = static_cast<int>(count), z = static_cast<int>(blockIdx.z);            \
+    const bool noise = z >= shareCount;                                                          \
+    gateWeight<S>(run, noise ? dRaw : dClean, x, z % shareCount, shareCount,                     \
+                  shares + (noise ? count * S::EXPERTS * S::WIDTH : 0),                          \
+                  noise ? dNoiseWeights : dGateWeights);                                         \
+  }                                                                                              \
+  TOPKNOT_KERNEL(256)                                                                            \
+  prefix##_backward_shares(const Run* run, long long count, const float* shares,                 \
+                           float* dGateWeights, float* dNoiseWeights) {                          \
+    const bool noise = blockIdx.y == 1;                                                          \
+    sumShares<S>(run, shares + (noise ? count * S::EXPERTS * S::WIDTH : 0),                      \
+                 static_cast<int>(count), noise ? dNoiseWeights : dGateWeights);                 \
   }
 
 #define TOPKNOT_NOISY_TOP_K_GATE(prefix, S)                                                      \
@@ -570,13 +611,19 @@ TOPKNOT_DEVICE void gateWeight(const Run* run, const float* gradient, const floa
                          float* dClean) {                                                        \
     plainGateRows<S, AMONG_ALL<S>>(run, clean, chosen, gates, dGates, slopes, dClean);           \
   }                                                                                              \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_backward_input(const Run* run, const float* dClean, const float* gateWeights,         \
                           float* dx) {                                                           \
     gateInput<S>(run, dClean, gateWeights, nullptr, nullptr, dx);                                \
   }                                                                                              \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_backward_weight(const Run* run, const float* x, const float* dClean,                  \
+                           long long count, float* shares, float* dGateWeights) {                \
+    gateWeight<S>(run, dClean, x, static_cast<int>(blockIdx.z), static_cast<int>(count), shares, \
+                  dGateWeights);                                                                 \
+  }                                                                                              \
+  TOPKNOT_KERNEL(256)                                                                            \
+  prefix##_backward_shares(const Run* run, long long count, const float* shares,                 \
                            float* dGateWeights) {                                                \
-    gateWeight<S>(run, dClean, x, dGateWeights);                                                 \
+    sumShares<S>(run, shares, static_cast<int>(count), dGateWeights);                            \
   }

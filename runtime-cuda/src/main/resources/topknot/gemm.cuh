@@ -12,17 +12,18 @@
 // from several weights, shifted by a time step. Nothing is copied together before a product.
 //
 // Why it is built so. A Tile is a policy: how large a block's part of c is, how operands come to
-// shared memory, who holds which sums. A product only calls its multiply and each, so that a
-// kernel's text is the same for every policy, which the operation's struct names: S::Tile is Fp32Tile
-// or, on tensor cores, Bf16Tile of bf16_tile.cuh. FfmaTile below keeps a REG_M x REG_N part of c in
-// registers a thread and prefetches the next K columns into registers while it multiplies: 2 M N K
-// FLOPs for 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N) bytes of shared memory
-// a multiply-add. Sums run over k in ascending order, whatever the grid.
+// shared memory, who holds which sums. A product only calls its multiply and each, so that a kernel's
+// text is the same for every policy, which the operation's struct names: S::Tile is Fp32Tile or, on
+// tensor cores, Bf16Tile of bf16_tile.cuh or WideTile of wide_tile.cuh. FfmaTile below keeps a REG_M
+// x REG_N part of c in registers a thread and prefetches the next K columns into registers while it
+// multiplies: 2 M N K FLOPs for 4 (M + N) K bytes of global and 4 (REG_M + REG_N) / (REG_M REG_N)
+// bytes of shared memory a multiply-add. Sums run over k in ascending order, whatever the grid.
 #pragma once
 
 #include "topknot/bf16_tile.cuh"
 #include "topknot/operand.cuh"
 #include "topknot/run.cuh"
+#include "topknot/wide_tile.cuh"
 
 // ---- Tile policies -----------------------------------------------------------------------------
 
@@ -34,6 +35,9 @@
 template <int TILE_M, int TILE_N, int TILE_K, int REG_M, int REG_N>
 struct FfmaTile {
   static constexpr int M = TILE_M, N = TILE_N, K = TILE_K;
+
+  /** What activations and their gradients are kept as between products. */
+  using Stored = float;
 
   /** Neighbouring columns that one call of an epilogue gets. */
   static constexpr int CHUNK = REG_N;
@@ -248,6 +252,24 @@ TOPKNOT_DEVICE void storeChunk(float* matrix, long long row, int column,
   }
 }
 
+/** Likewise, rounded. */
+template <int COLUMNS, int N>
+TOPKNOT_DEVICE void storeChunk(Bf16* matrix, long long row, int column, const float (&values)[N]) {
+  Bf16* to = matrix + row * COLUMNS + column;
+  if (N == 2 && COLUMNS % 2 == 0) {
+    if (column < COLUMNS) {
+      *reinterpret_cast<unsigned*>(to) = toBf16Pair(values[0], values[1 % N]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      if (column + i < COLUMNS) {
+        to[i] = toBf16(values[i]);
+      }
+    }
+  }
+}
+
 /** Writes c, or adds it to what is there. */
 template <int COLUMNS>
 struct StoreEpilogue {
@@ -256,16 +278,35 @@ struct StoreEpilogue {
   bool add;
 
   template <int N>
+  struct Read {
+    float before[N] = {};
+  };
+
+  template <int N>
+  TOPKNOT_DEVICE void read(int row, int column, Read<N>& chunk) const {
+    if (add && firstRow + row < rows) {
+      loadChunk<COLUMNS>(to, firstRow + row, firstColumn + column, chunk.before);
+    }
+  }
+
+  template <int N>
   TOPKNOT_DEVICE void operator()(int row, int column, const float (&values)[N]) const {
+    Read<N> chunk;
+    read(row, column, chunk);
+    (*this)(row, column, values, chunk);
+  }
+
+  template <int N>
+  TOPKNOT_DEVICE void operator()(int row, int column, const float (&values)[N],
+                                 const Read<N>& chunk) const {
     if (firstRow + row >= rows) {
       return;
     }
     if (add) {
       float sum[N];
-      loadChunk<COLUMNS>(to, firstRow + row, firstColumn + column, sum);
 #pragma unroll
       for (int i = 0; i < N; i++) {
-        sum[i] += values[i];
+        sum[i] = chunk.before[i] + values[i];
       }
       storeChunk<COLUMNS>(to, firstRow + row, firstColumn + column, sum);
     } else {
@@ -278,11 +319,11 @@ struct StoreEpilogue {
  * Writes f(c + bias) to y and what the slope needs to kept: the same, or c + bias. Either may be
  * null, and so may the bias; both may be one matrix where the slope needs the output.
  */
-template <int COLUMNS, Activation F>
+template <int COLUMNS, Activation F, class Stored = float>
 struct ActivateEpilogue {
   const float* bias;
   float* kept;
-  float* y;
+  Stored* y;
   int firstRow, rows, firstColumn;
 
   template <int N>
@@ -310,7 +351,7 @@ struct ActivateEpilogue {
     if (y != nullptr) {
       storeChunk<COLUMNS>(y, firstRow + row, firstColumn + column, out);
     }
-    if (kept != nullptr && kept != y) {
+    if (kept != nullptr && static_cast<const void*>(kept) != y) {
       storeChunk<COLUMNS>(kept, firstRow + row, firstColumn + column, keepsInput(F) ? in : out);
     }
   }
@@ -318,12 +359,27 @@ struct ActivateEpilogue {
 
 // ---- Whole products of a grid (row tiles, column tiles) ----------------------------------------
 
+/** Which tile of c a block has. */
+struct BlockPlace {
+  int row, column;
+};
+
+/**
+ * Numbers blocks by columns first: those that run at the same time have few rows of a and all of b,
+ * or the weights of few experts, between them, so that both come from memory about once.
+ */
+TOPKNOT_DEVICE BlockPlace placeOfBlock() {
+  const unsigned block = blockIdx.y * gridDim.x + blockIdx.x;
+  return {static_cast<int>(block / gridDim.y), static_cast<int>(block % gridDim.y)};
+}
+
 /** c [rows, OUTPUTS] = a [rows, INPUTS] times w [OUTPUTS, INPUTS] transposed, then f(c + bias). */
 template <class Tile, int INPUTS, int OUTPUTS, Activation F>
 TOPKNOT_DEVICE void multiplyActivate(const float* a, const float* w, const float* bias, float* kept,
                                      float* y, int rows) {
-  const int row = static_cast<int>(blockIdx.x) * Tile::M;
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const int row = place.row * Tile::M;
+  const int column = place.column * Tile::N;
   if (row >= rows) {
     return;
   }
@@ -337,8 +393,9 @@ TOPKNOT_DEVICE void multiplyActivate(const float* a, const float* w, const float
 /** dx [rows, INPUTS] = dy [rows, OUTPUTS] times w [OUTPUTS, INPUTS]. */
 template <class Tile, int INPUTS, int OUTPUTS>
 TOPKNOT_DEVICE void multiplyBack(const float* dy, const float* w, float* dx, int rows) {
-  const int row = static_cast<int>(blockIdx.x) * Tile::M;
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const int row = place.row * Tile::M;
+  const int column = place.column * Tile::N;
   if (row >= rows) {
     return;
   }

@@ -25,10 +25,14 @@
 #include "topknot/gate.cuh"
 #include "topknot/perceptron.cuh"
 
+/** In fp32 also where experts are not. */
+using GateTile = Fp32Tile;
+
 /** Groups where others have experts: of the primary gate, of sorting, of grouped products. */
 template <class S>
 struct GroupsOf {
-  using Tile = GateTile;
+  using Tile = Fp32Tile;
+  using GateTile = Fp32Tile;
   static constexpr int TOKENS = S::TOKENS, WIDTH = S::WIDTH, EXPERTS = S::GROUPS,
                        K = S::PRIMARY_K, HIDDEN = S::EXPERTS / S::GROUPS,
                        STREAM_LAYER = S::STREAM_LAYER;

@@ -27,9 +27,12 @@
 /** Row 4 j + gate is row gate UNITS + j of Wh [4 UNITS, COLUMNS]. */
 template <int UNITS, int COLUMNS>
 struct GateRows {
+  using Element = float;
   static constexpr int columns = COLUMNS;
+  static constexpr bool listed = false;
   const float* data;
 
+  TOPKNOT_DEVICE int number(int r) const { return r; }
   TOPKNOT_DEVICE const float* row(int r) const {
     return data + (static_cast<long long>(r % 4) * UNITS + r / 4) * COLUMNS;
   }
@@ -38,10 +41,13 @@ struct GateRows {
 /** Row r is what h [., COLUMNS] was one step before token r. */
 template <int BATCH, int COLUMNS>
 struct RowsBefore {
+  using Element = float;
   static constexpr int columns = COLUMNS;
+  static constexpr bool listed = false;
   const float* h0;
   const float* h;
 
+  TOPKNOT_DEVICE int number(int r) const { return r; }
   TOPKNOT_DEVICE const float* row(int r) const {
     return r < BATCH ? h0 + static_cast<long long>(r) * COLUMNS
                      : h + static_cast<long long>(r - BATCH) * COLUMNS;

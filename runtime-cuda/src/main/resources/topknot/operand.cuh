@@ -1,6 +1,8 @@
-// What a product multiplies: matrices [rows, COLUMNS] in fp32, stored by rows, each row found by its
-// operand, and k running along the columns or along the rows (gemm.cuh). Outside of an operand all
-// is zero, so that tiles need no cases for edges: rows behind the last are not read at all.
+// What a product multiplies: matrices [rows, COLUMNS] in fp32 or, for a tile that wants it so, bf16,
+// stored by rows, each row found by its operand, and k running along the columns or along the rows
+// (gemm.cuh). Outside of an operand all is zero, so that tiles need no cases for edges: rows behind
+// the last are not read at all. Where a row lies is said in two steps, of which only the first,
+// number(r), may read a list: row(number) is its address.
 //
 // Four neighbouring values are one load of 16 bytes wherever COLUMNS is a multiple of 4 (every buffer
 // starts at a multiple of 16 bytes), else four of 4.
@@ -9,37 +11,46 @@
 #include "topknot/device.cuh"
 
 /** Rows one after the other. */
-template <int COLUMNS>
+template <int COLUMNS, class ELEMENT = float>
 struct Rows {
+  using Element = ELEMENT;
   static constexpr int columns = COLUMNS;
-  const float* data;
+  static constexpr bool listed = false;
+  const ELEMENT* data;
 
-  TOPKNOT_DEVICE const float* row(int r) const {
-    return data + static_cast<long long>(r) * COLUMNS;
+  TOPKNOT_DEVICE int number(int r) const { return r; }
+  TOPKNOT_DEVICE const ELEMENT* row(int number) const {
+    return data + static_cast<long long>(number) * COLUMNS;
   }
 };
 
 /** Row r is row list[r] of a matrix. */
-template <int COLUMNS>
+template <int COLUMNS, class ELEMENT = float>
 struct ListedRows {
+  using Element = ELEMENT;
   static constexpr int columns = COLUMNS;
-  const float* data;
+  static constexpr bool listed = true;
+  const ELEMENT* data;
   const int* list;
 
-  TOPKNOT_DEVICE const float* row(int r) const {
-    return data + static_cast<long long>(list[r]) * COLUMNS;
+  TOPKNOT_DEVICE int number(int r) const { return list[r]; }
+  TOPKNOT_DEVICE const ELEMENT* row(int number) const {
+    return data + static_cast<long long>(number) * COLUMNS;
   }
 };
 
 /** Row 2 r is row r of one matrix, row 2 r + 1 that of another. */
 template <int COLUMNS>
 struct PairedRows {
+  using Element = float;
   static constexpr int columns = COLUMNS;
+  static constexpr bool listed = false;
   const float* even;
   const float* odd;
 
-  TOPKNOT_DEVICE const float* row(int r) const {
-    return (r % 2 == 0 ? even : odd) + static_cast<long long>(r / 2) * COLUMNS;
+  TOPKNOT_DEVICE int number(int r) const { return r; }
+  TOPKNOT_DEVICE const float* row(int number) const {
+    return (number % 2 == 0 ? even : odd) + static_cast<long long>(number / 2) * COLUMNS;
   }
 };
 
@@ -60,11 +71,17 @@ TOPKNOT_DEVICE float4 loadFour(const float* row, int column) {
 template <class Matrix>
 struct KAlongColumns {
   static constexpr bool alongColumns = true;
+  using Element = typename Matrix::Element;
+  static constexpr int columns = Matrix::columns;
+  static constexpr bool listed = Matrix::listed;
   Matrix matrix;
   int rows;
 
+  /** The number of a row, or -1 behind the last. */
+  TOPKNOT_DEVICE int number(int row) const { return row < rows ? matrix.number(row) : -1; }
+
   TOPKNOT_DEVICE float4 four(int row, int column) const {
-    return row < rows ? loadFour<Matrix::columns>(matrix.row(row), column)
+    return row < rows ? loadFour<Matrix::columns>(matrix.row(matrix.number(row)), column)
                       : make_float4(0, 0, 0, 0);
   }
 };
@@ -73,11 +90,17 @@ struct KAlongColumns {
 template <class Matrix>
 struct KAlongRows {
   static constexpr bool alongColumns = false;
+  using Element = typename Matrix::Element;
+  static constexpr int columns = Matrix::columns;
+  static constexpr bool listed = Matrix::listed;
   Matrix matrix;
   int rows;
 
+  /** The number of a row, or -1 behind the last. */
+  TOPKNOT_DEVICE int number(int row) const { return row < rows ? matrix.number(row) : -1; }
+
   TOPKNOT_DEVICE float4 four(int row, int column) const {
-    return row < rows ? loadFour<Matrix::columns>(matrix.row(row), column)
+    return row < rows ? loadFour<Matrix::columns>(matrix.row(matrix.number(row)), column)
                       : make_float4(0, 0, 0, 0);
   }
 };
@@ -110,6 +133,60 @@ struct Fetched {
       } else {
         values[i] = operand.four(k + at / (EXTENT / 4), first + at % (EXTENT / 4) * 4);
       }
+    }
+  }
+};
+
+/**
+ * A thread's rows of an operand's stages of K, `PIECES` a stage with VALUES neighbouring columns of
+ * each. Rows that a list names are found once or, where k runs along them, a stage ahead, so that no
+ * load waits for another.
+ */
+template <class Operand, int EXTENT, int K, int THREADS, int VALUES>
+struct Pieces {
+  static constexpr int PIECES = EXTENT * K / (VALUES * THREADS);
+  static constexpr int LANES = (Operand::alongColumns ? K : EXTENT) / VALUES;  // threads a row
+  static_assert(PIECES * VALUES * THREADS == EXTENT * K, "equal parts");
+
+  const Operand operand;
+  const int first;  // of m or n
+  int numbers[PIECES];
+
+  TOPKNOT_DEVICE Pieces(const Operand& operand, int first) : operand(operand), first(first) {
+    find(0);
+  }
+
+  /** The row within a stage of a piece, and the column of all. */
+  TOPKNOT_DEVICE static int rowOf(int i) {
+    return static_cast<int>(threadIdx.x) / LANES + i * (THREADS / LANES);
+  }
+
+  TOPKNOT_DEVICE static int columnOf() {
+    return static_cast<int>(threadIdx.x) % LANES * VALUES;
+  }
+
+  TOPKNOT_DEVICE int number(int i, int k) const {
+    return operand.number(rowOf(i) + (Operand::alongColumns ? first : k));
+  }
+
+  TOPKNOT_DEVICE void find(int k) {
+#pragma unroll
+    for (int i = 0; i < PIECES; i++) {
+      numbers[i] = number(i, k);
+    }
+  }
+
+  /** Calls take(i, row of the matrix, column, whether they are real) for the stage from `k` on. */
+  template <class Take>
+  TOPKNOT_DEVICE void each(int k, Take take) {
+    const int column = columnOf() + (Operand::alongColumns ? k : first);
+#pragma unroll
+    for (int i = 0; i < PIECES; i++) {
+      const int row = Operand::listed ? numbers[i] : number(i, k);
+      take(i, operand.matrix.row(max(row, 0)), column, row >= 0 && column < Operand::columns);
+    }
+    if (Operand::listed && !Operand::alongColumns) {
+      find(k + K);
     }
   }
 };

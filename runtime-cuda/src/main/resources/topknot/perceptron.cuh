@@ -31,8 +31,8 @@ struct AllTokens {
   using Tile = typename S::Tile;
   const Run* run;
 
-  TOPKNOT_DEVICE RowTile tile(unsigned number) const {
-    const int first = static_cast<int>(number) * Tile::M;
+  TOPKNOT_DEVICE RowTile tile(int number) const {
+    const int first = number * Tile::M;
     return {0, first, max(0, min(Tile::M, run->valid - first))};
   }
 
@@ -40,7 +40,8 @@ struct AllTokens {
   TOPKNOT_DEVICE RowTile all(unsigned) const { return {0, 0, run->valid}; }
 
   /** The rows of a matrix over tokens [T, WIDTH] that belong to slots `first` on. */
-  TOPKNOT_DEVICE Rows<S::WIDTH> tokens(const float* x, int first) const {
+  template <class Element>
+  TOPKNOT_DEVICE Rows<S::WIDTH, Element> tokens(const Element* x, int first) const {
     return {x + static_cast<long long>(first) * S::WIDTH};
   }
 };
@@ -56,10 +57,9 @@ struct ByExpert {
   const int* offsets;  // [EXPERTS + 1], from the first of these experts on
   const int* list;     // the token of each slot
 
-  TOPKNOT_DEVICE RowTile tile(unsigned number) const {
+  TOPKNOT_DEVICE RowTile tile(int at) const {
     constexpr bool few = static_cast<long long>(S::TOKENS) * S::K <= S::EXPERTS;
     const int base = offsets[0];
-    const int at = static_cast<int>(number);
     if (few && at >= offsets[S::EXPERTS] - base) {
       return {0, 0, 0};
     }
@@ -85,7 +85,8 @@ struct ByExpert {
     return {static_cast<int>(expert), from, offsets[expert + 1] - from};
   }
 
-  TOPKNOT_DEVICE ListedRows<S::WIDTH> tokens(const float* x, int first) const {
+  template <class Element>
+  TOPKNOT_DEVICE ListedRows<S::WIDTH, Element> tokens(const Element* x, int first) const {
     return {x, list + first};
   }
 };
@@ -96,14 +97,25 @@ struct SlotsByExpert {
   using Tile = typename S::Tile;
   ByExpert<S> experts;
 
-  TOPKNOT_DEVICE RowTile tile(unsigned number) const { return experts.tile(number); }
+  TOPKNOT_DEVICE RowTile tile(int number) const { return experts.tile(number); }
 
   TOPKNOT_DEVICE RowTile all(unsigned expert) const { return experts.all(expert); }
 
-  TOPKNOT_DEVICE Rows<S::WIDTH> tokens(const float* x, int first) const {
+  template <class Element>
+  TOPKNOT_DEVICE Rows<S::WIDTH, Element> tokens(const Element* x, int first) const {
     return {x + static_cast<long long>(first) * S::WIDTH};
   }
 };
+
+/** What activations and their gradients are kept as between the products of an op. */
+template <class S>
+using Stored = typename S::Tile::Stored;
+
+/** Slots `first` on of a matrix over slots. */
+template <int COLUMNS, class Element>
+TOPKNOT_DEVICE Rows<COLUMNS, Element> slotsFrom(const Element* matrix, int first) {
+  return {matrix + static_cast<long long>(first) * COLUMNS};
+}
 
 /** The weights of an expert, in a matrix [experts ROWS, COLUMNS]. */
 template <int ROWS, int COLUMNS>
@@ -113,11 +125,12 @@ TOPKNOT_DEVICE const float* weightsOf(int expert, const float* weights) {
 
 /** kept, y [slots, HIDDEN] = x W1^T and its activation, as ActivateEpilogue. */
 template <class S, class Group>
-TOPKNOT_DEVICE void hiddenForward(Group group, const float* x, const float* w1, float* kept,
-                                  float* y) {
+TOPKNOT_DEVICE void hiddenForward(Group group, const Stored<S>* x, const float* w1, float* kept,
+                                  Stored<S>* y) {
   using Tile = typename S::Tile;
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
@@ -125,24 +138,25 @@ TOPKNOT_DEVICE void hiddenForward(Group group, const float* x, const float* w1, 
   const Rows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1)};
   Tile::multiply(sharedMemory<float>(), alongColumns(group.tokens(x, tile.first), tile.rows),
                  alongColumns(weights, S::HIDDEN), 0, column, S::WIDTH, sums);
-  ActivateEpilogue<S::HIDDEN, S::ACTIVATION> epilogue{
+  ActivateEpilogue<S::HIDDEN, S::ACTIVATION, Stored<S>> epilogue{
       nullptr, kept, y, tile.first, tile.first + tile.rows, column};
   Tile::each(sums, epilogue);
 }
 
 /** out [slots, WIDTH] = a [slots, HIDDEN] W2^T. */
 template <class S, class Group>
-TOPKNOT_DEVICE void outputForward(Group group, const float* a, const float* w2, float* out) {
+TOPKNOT_DEVICE void outputForward(Group group, const Stored<S>* a, const float* w2, float* out) {
   using Tile = typename S::Tile;
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
   typename Tile::Sums sums;
-  const Rows<S::HIDDEN> rows{a + static_cast<long long>(tile.first) * S::HIDDEN};
   const Rows<S::HIDDEN> weights{weightsOf<S::WIDTH, S::HIDDEN>(tile.expert, w2)};
-  Tile::multiply(sharedMemory<float>(), alongColumns(rows, tile.rows),
+  Tile::multiply(sharedMemory<float>(),
+                 alongColumns(slotsFrom<S::HIDDEN>(a, tile.first), tile.rows),
                  alongColumns(weights, S::WIDTH), 0, column, S::HIDDEN, sums);
   StoreEpilogue<S::WIDTH> epilogue{out, tile.first, tile.first + tile.rows, column, false};
   Tile::each(sums, epilogue);
@@ -150,21 +164,23 @@ TOPKNOT_DEVICE void outputForward(Group group, const float* a, const float* w2, 
 
 /** sums += d [slots, HIDDEN] W1 for a tile of slots: the gradient of its inputs. */
 template <class S>
-TOPKNOT_DEVICE void addInputGradient(const RowTile& tile, int column, const float* d,
+TOPKNOT_DEVICE void addInputGradient(const RowTile& tile, int column, const Stored<S>* d,
                                      const float* w1, typename S::Tile::Sums& sums) {
   using Tile = typename S::Tile;
-  const Rows<S::HIDDEN> rows{d + static_cast<long long>(tile.first) * S::HIDDEN};
   const Rows<S::WIDTH> weights{weightsOf<S::HIDDEN, S::WIDTH>(tile.expert, w1)};
-  Tile::multiply(sharedMemory<float>(), alongColumns(rows, tile.rows),
+  Tile::multiply(sharedMemory<float>(),
+                 alongColumns(slotsFrom<S::HIDDEN>(d, tile.first), tile.rows),
                  alongRows(weights, S::HIDDEN), 0, column, S::HIDDEN, sums);
 }
 
 /** dIn [slots, WIDTH] = dHidden [slots, HIDDEN] W1. */
 template <class S, class Group>
-TOPKNOT_DEVICE void inputBackward(Group group, const float* dHidden, const float* w1, float* dIn) {
+TOPKNOT_DEVICE void inputBackward(Group group, const Stored<S>* dHidden, const float* w1,
+                                  float* dIn) {
   using Tile = typename S::Tile;
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
@@ -176,25 +192,49 @@ TOPKNOT_DEVICE void inputBackward(Group group, const float* dHidden, const float
 
 /** dW1 [experts HIDDEN, WIDTH] = dHidden^T x over the rows of expert blockIdx.z. */
 template <class S, class Group>
-TOPKNOT_DEVICE void inWeightBackward(Group group, const Run* run, const float* dHidden,
-                                     const float* x, float* dW1) {
+TOPKNOT_DEVICE void inWeightBackward(Group group, const Run* run, const Stored<S>* dHidden,
+                                     const Stored<S>* x, float* dW1) {
   const RowTile all = group.all(blockIdx.z);
-  const Rows<S::HIDDEN> rows{dHidden + static_cast<long long>(all.first) * S::HIDDEN};
   multiplyWeight<typename S::Tile>(
-      rows, group.tokens(x, all.first), all.rows,
+      slotsFrom<S::HIDDEN>(dHidden, all.first), group.tokens(x, all.first), all.rows,
       dW1 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
 }
 
 /** dW2 [experts WIDTH, HIDDEN] = dy^T a over the rows of expert blockIdx.z; a holds the gate. */
 template <class S, class Group>
-TOPKNOT_DEVICE void outWeightBackward(Group group, const Run* run, const float* dy, const float* a,
-                                      float* dW2) {
+TOPKNOT_DEVICE void outWeightBackward(Group group, const Run* run, const Stored<S>* dy,
+                                      const Stored<S>* a, float* dW2) {
   const RowTile all = group.all(blockIdx.z);
-  const Rows<S::HIDDEN> rows{a + static_cast<long long>(all.first) * S::HIDDEN};
   multiplyWeight<typename S::Tile>(
-      group.tokens(dy, all.first), rows, all.rows,
+      group.tokens(dy, all.first), slotsFrom<S::HIDDEN>(a, all.first), all.rows,
       dW2 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
 }
+
+/** The valid rows of a matrix over tokens, rounded; grid: tokens WIDTH / 1024, 256 threads. */
+template <class S>
+TOPKNOT_DEVICE void roundTokens(const Run* run, const float* x, Bf16* rounded) {
+  const long long elements = static_cast<long long>(run->valid) * S::WIDTH;
+  const long long first = static_cast<long long>(blockIdx.x) * 1024 + threadIdx.x;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const long long at = first + i * 256;
+    if (at < elements) {
+      rounded[at] = toBf16(x[at]);
+    }
+  }
+}
+
+/** For products that read bf16: x before a forward pass, x and dy before a backward pass. */
+#define TOPKNOT_ROUND_TOKENS(prefix, S)                                                           \
+  TOPKNOT_KERNEL(256) prefix##_forward_round(const Run* run, const float* x, Bf16* rounded) {     \
+    roundTokens<S>(run, x, rounded);                                                              \
+  }                                                                                               \
+  TOPKNOT_KERNEL(256)                                                                             \
+  prefix##_backward_round(const Run* run, const float* x, const float* dy, Bf16* roundedX,        \
+                          Bf16* roundedDy) {                                                      \
+    const bool second = blockIdx.y == 1;                                                          \
+    roundTokens<S>(run, second ? dy : x, second ? roundedDy : roundedX);                          \
+  }
 
 // ---- Gates -------------------------------------------------------------------------------------
 
@@ -286,20 +326,40 @@ TOPKNOT_DEVICE void sumGateGradientsOfKind(const Run* run, const int* offsets, c
 template <class S>
 struct HiddenGradient {
   const float* hidden;
-  float* dHidden;
-  float* activation;  // may be null
+  Stored<S>* dHidden;
+  Stored<S>* activation;  // may be null
   const float* gates;  // of the tile's rows; null: 1
   float* parts;
   int firstRow, rows, firstColumn;
 
   template <int N>
+  struct Read {
+    float hidden[N] = {};
+  };
+
+  template <int N>
+  TOPKNOT_DEVICE void read(int row, int column, Read<N>& chunk) const {
+    if (row < rows) {
+      loadChunk<S::HIDDEN>(hidden, firstRow + row, firstColumn + column, chunk.hidden);
+    }
+  }
+
+  template <int N>
   TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N]) const {
+    Read<N> chunk;
+    read(row, column, chunk);
+    return (*this)(row, column, values, chunk);
+  }
+
+  template <int N>
+  TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N],
+                                  const Read<N>& chunk) const {
     if (row >= rows) {
       return 0;
     }
     const float gate = gates == nullptr ? 1.0f : gates[row];
-    float kept[N], d[N], a[N];
-    loadChunk<S::HIDDEN>(hidden, firstRow + row, firstColumn + column, kept);
+    const float(&kept)[N] = chunk.hidden;
+    float d[N], a[N];
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < N; i++) {
@@ -325,7 +385,7 @@ struct HiddenGradient {
 /** sums += dy [tokens, WIDTH] W2 for a tile of slots. */
 template <class S, class Group>
 TOPKNOT_DEVICE void addOutputGradient(const Group& group, const RowTile& tile, int column,
-                                      const float* dy, const float* w2,
+                                      const Stored<S>* dy, const float* w2,
                                       typename S::Tile::Sums& sums) {
   using Tile = typename S::Tile;
   const Rows<S::HIDDEN> weights{weightsOf<S::WIDTH, S::HIDDEN>(tile.expert, w2)};

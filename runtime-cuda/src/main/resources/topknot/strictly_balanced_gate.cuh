@@ -270,7 +270,7 @@ TOPKNOT_DEVICE void balancedThresholds(const Run* run, const float* load, const 
 
 /** What training and the others have in common. */
 #define TOPKNOT_BALANCED_FORWARD(prefix, S)                                                      \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_logits(const Run* run, const float* x, const float* gateWeights, float* logits) {     \
     gateLogits<S>(run, x, gateWeights, logits, false);                                           \
   }                                                                                              \
@@ -312,15 +312,21 @@ TOPKNOT_DEVICE void balancedThresholds(const Run* run, const float* load, const 
                          float* dLogits) {                                                       \
     balancedRows<S>(run, thresholds, logits, chosen, gates, dGates, dLogits);                    \
   }                                                                                              \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_backward_input(const Run* run, const float* dLogits, const float* gateWeights,        \
                           float* dx) {                                                           \
     gateInput<S>(run, dLogits, gateWeights, nullptr, nullptr, dx);                               \
   }                                                                                              \
-  TOPKNOT_KERNEL(GateTile::THREADS)                                                              \
+  TOPKNOT_KERNEL(S::GateTile::THREADS, S::GateTile::BLOCKS)                                      \
   prefix##_backward_weight(const Run* run, const float* x, const float* dLogits,                 \
+                           long long count, float* shares, float* dGateWeights) {                \
+    gateWeight<S>(run, dLogits, x, static_cast<int>(blockIdx.z), static_cast<int>(count), shares, \
+                  dGateWeights);                                                                 \
+  }                                                                                              \
+  TOPKNOT_KERNEL(256)                                                                            \
+  prefix##_backward_shares(const Run* run, long long count, const float* shares,                 \
                            float* dGateWeights) {                                                \
-    gateWeight<S>(run, dLogits, x, dGateWeights);                                                \
+    sumShares<S>(run, shares, static_cast<int>(count), dGateWeights);                            \
   }                                                                                              \
   TOPKNOT_KERNEL(GATE_THREADS)                                                                   \
   prefix##_backward_thresholds(const Run* run, const float* load, const float* above,            \

@@ -17,7 +17,8 @@
 /** u, v and silu(u) v from interleaved columns; a may be null. */
 template <class S>
 struct SwigluEpilogue {
-  float *u, *v, *a;
+  float *u, *v;
+  Stored<S>* a;
   int firstRow, rows, firstColumn;  // columns in pairs
 
   template <int N>
@@ -43,11 +44,12 @@ struct SwigluEpilogue {
 
 /** u, v and their product for a tile of slots; grid: row tiles, 2 HIDDEN / N. */
 template <class S, class Group>
-TOPKNOT_DEVICE void swigluHidden(Group group, const float* x, const float* w1, const float* w3,
-                                 float* u, float* v, float* a) {
+TOPKNOT_DEVICE void swigluHidden(Group group, const Stored<S>* x, const float* w1, const float* w3,
+                                 float* u, float* v, Stored<S>* a) {
   using Tile = typename S::Tile;
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
@@ -64,30 +66,49 @@ TOPKNOT_DEVICE void swigluHidden(Group group, const float* x, const float* w1, c
 template <class S>
 struct SwigluGradient {
   const float *u, *v;
-  float *du, *dv, *a;
+  Stored<S> *du, *dv, *a;
   const float* gates;  // of the tile's rows; null: 1
   float* parts;
   int firstRow, rows, firstColumn;
 
   template <int N>
+  struct Read {
+    float u[N] = {}, v[N] = {};
+  };
+
+  template <int N>
+  TOPKNOT_DEVICE void read(int row, int column, Read<N>& chunk) const {
+    if (row < rows) {
+      loadChunk<S::HIDDEN>(u, firstRow + row, firstColumn + column, chunk.u);
+      loadChunk<S::HIDDEN>(v, firstRow + row, firstColumn + column, chunk.v);
+    }
+  }
+
+  template <int N>
   TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N]) const {
+    Read<N> chunk;
+    read(row, column, chunk);
+    return (*this)(row, column, values, chunk);
+  }
+
+  template <int N>
+  TOPKNOT_DEVICE float operator()(int row, int column, const float (&values)[N],
+                                  const Read<N>& chunk) const {
     if (row >= rows) {
       return 0;
     }
     const float gate = gates == nullptr ? 1.0f : gates[row];
     float us[N], vs[N], as[N];
-    loadChunk<S::HIDDEN>(u, firstRow + row, firstColumn + column, us);
-    loadChunk<S::HIDDEN>(v, firstRow + row, firstColumn + column, vs);
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < N; i++) {
-      const float s = sigmoid(us[i]);
-      const float silu = us[i] * s;
+      const float s = sigmoid(chunk.u[i]);
+      const float silu = chunk.u[i] * s;
       const float d = gate * values[i];
-      as[i] = silu * vs[i];
+      as[i] = silu * chunk.v[i];
       sum += values[i] * as[i];
       as[i] *= gate;
-      us[i] = d * vs[i] * (s + silu * (1.0f - s));
+      us[i] = d * chunk.v[i] * (s + silu * (1.0f - s));
       vs[i] = d * silu;
     }
     storeChunk<S::HIDDEN>(du, firstRow + row, firstColumn + column, us);
@@ -105,13 +126,14 @@ struct SwigluGradient {
 
 /** du, dv, A for all tokens. */
 template <class S>
-TOPKNOT_DEVICE void swigluFeedForwardHidden(const Run* run, const float* dy, const float* w2,
-                                            const float* u, const float* v, float* du, float* dv,
-                                            float* a) {
+TOPKNOT_DEVICE void swigluFeedForwardHidden(const Run* run, const Stored<S>* dy, const float* w2,
+                                            const float* u, const float* v, Stored<S>* du,
+                                            Stored<S>* dv, Stored<S>* a) {
   using Tile = typename S::Tile;
   const AllTokens<S> group{run};
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
@@ -124,31 +146,33 @@ TOPKNOT_DEVICE void swigluFeedForwardHidden(const Run* run, const float* dy, con
 /** du, dv, gate A of each slot, and the parts of the gates' gradients. */
 template <class S>
 TOPKNOT_DEVICE void swigluExpertsHidden(const int* offsets, const int* rows, const int* slots,
-                                        const float* gates, const float* dy, const float* w2,
-                                        const float* u, const float* v, float* du, float* dv,
-                                        float* a, float* parts) {
+                                        const float* gates, const Stored<S>* dy, const float* w2,
+                                        const float* u, const float* v, Stored<S>* du,
+                                        Stored<S>* dv, Stored<S>* a, float* parts) {
   using Tile = typename S::Tile;
   const ByExpert<S> group{offsets, rows};
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
   const float* gate = loadGates<S>(tile, rows, slots, gates);
   typename Tile::Sums sums;
   addOutputGradient<S>(group, tile, column, dy, w2, sums);
-  float* part = parts + static_cast<long long>(blockIdx.y) * S::TOKENS * S::K;
+  float* part = parts + static_cast<long long>(place.column) * S::TOKENS * S::K;
   SwigluGradient<S> epilogue{u, v, du, dv, a, gate, part, tile.first, tile.rows, column};
   Tile::eachWithTotals(sums, epilogue);
 }
 
 /** dIn [slots, WIDTH] = du W1 + dv W3. */
 template <class S, class Group>
-TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, const float* w1,
-                                const float* w3, float* dIn) {
+TOPKNOT_DEVICE void swigluInput(Group group, const Stored<S>* du, const Stored<S>* dv,
+                                const float* w1, const float* w3, float* dIn) {
   using Tile = typename S::Tile;
-  const RowTile tile = group.tile(blockIdx.x);
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const BlockPlace place = placeOfBlock();
+  const RowTile tile = group.tile(place.row);
+  const int column = place.column * Tile::N;
   if (tile.rows == 0) {
     return;
   }
@@ -160,64 +184,68 @@ TOPKNOT_DEVICE void swigluInput(Group group, const float* du, const float* dv, c
 }
 
 #define TOPKNOT_SWIGLU_FEED_FORWARD(prefix, S)                                                    \
+  TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_hidden(const Run* run, const float* x, const float* w1, const float* w3,       \
-                          float* u, float* v, float* hidden) {                                    \
+  prefix##_forward_hidden(const Run* run, const Stored<S>* x, const float* w1, const float* w3,   \
+                          float* u, float* v, Stored<S>* hidden) {                                \
     swigluHidden<S>(AllTokens<S>{run}, x, w1, w3, u, v, hidden);                                  \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_output(const Run* run, const float* hidden, const float* w2, float* y) {       \
+  prefix##_forward_output(const Run* run, const Stored<S>* hidden, const float* w2, float* y) {   \
     outputForward<S>(AllTokens<S>{run}, hidden, w2, y);                                           \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_hidden(const Run* run, const float* dy, const float* w2, const float* u,      \
-                           const float* v, float* du, float* dv, float* hidden) {                 \
+  prefix##_backward_hidden(const Run* run, const Stored<S>* dy, const float* w2, const float* u,  \
+                           const float* v, Stored<S>* du, Stored<S>* dv, Stored<S>* hidden) {     \
     swigluFeedForwardHidden<S>(run, dy, w2, u, v, du, dv, hidden);                                \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_input(const Run* run, const float* du, const float* dv, const float* w1,      \
-                          const float* w3, float* dx) {                                           \
+  prefix##_backward_input(const Run* run, const Stored<S>* du, const Stored<S>* dv,               \
+                          const float* w1, const float* w3, float* dx) {                          \
     swigluInput<S>(AllTokens<S>{run}, du, dv, w1, w3, dx);                                        \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w1(const Run* run, const float* du, const float* x, float* dW1) {             \
+  prefix##_backward_w1(const Run* run, const Stored<S>* du, const Stored<S>* x, float* dW1) {     \
     inWeightBackward<S>(AllTokens<S>{run}, run, du, x, dW1);                                      \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w2(const Run* run, const float* dy, const float* hidden, float* dW2) {        \
+  prefix##_backward_w2(const Run* run, const Stored<S>* dy, const Stored<S>* hidden, float* dW2) {\
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, hidden, dW2);                                \
   }
 
 #define TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                \
+  TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_hidden(const float* x, const int* offsets, const int* rows, const float* w1,   \
-                          const float* w3, float* u, float* v, float* hidden) {                   \
+  prefix##_forward_hidden(const Stored<S>* x, const int* offsets, const int* rows,                \
+                          const float* w1, const float* w3, float* u, float* v,                   \
+                          Stored<S>* hidden) {                                                    \
     swigluHidden<S>(ByExpert<S>{offsets, rows}, x, w1, w3, u, v, hidden);                         \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_forward_output(const float* hidden, const int* offsets, const int* rows,               \
+  prefix##_forward_output(const Stored<S>* hidden, const int* offsets, const int* rows,           \
                           const float* w2, float* out) {                                          \
     outputForward<S>(ByExpert<S>{offsets, rows}, hidden, w2, out);                                \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
-                           const float* gates, const float* dy, const float* w2, const float* u,  \
-                           const float* v, float* du, float* dv, float* hidden, float* parts) {   \
+                           const float* gates, const Stored<S>* dy, const float* w2,              \
+                           const float* u, const float* v, Stored<S>* du, Stored<S>* dv,          \
+                           Stored<S>* hidden, float* parts) {                                     \
     swigluExpertsHidden<S>(offsets, rows, slots, gates, dy, w2, u, v, du, dv, hidden, parts);     \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_input(const int* offsets, const int* rows, const float* du, const float* dv,  \
-                          const float* w1, const float* w3, float* dOut) {                        \
+  prefix##_backward_input(const int* offsets, const int* rows, const Stored<S>* du,               \
+                          const Stored<S>* dv, const float* w1, const float* w3, float* dOut) {   \
     swigluInput<S>(ByExpert<S>{offsets, rows}, du, dv, w1, w3, dOut);                             \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const float* du,      \
-                       const float* x, float* dW1) {                                              \
+  prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const Stored<S>* du,  \
+                       const Stored<S>* x, float* dW1) {                                          \
     inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, du, x, dW1);                             \
   }                                                                                               \
   TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
-  prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const float* dy,      \
-                       const float* hidden, float* dW2) {                                         \
+  prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const Stored<S>* dy,  \
+                       const Stored<S>* hidden, float* dW2) {                                     \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, hidden, dW2);                       \
   }
 

@@ -36,6 +36,7 @@ class BalancedKernelsTest {
         #include "topknot/dispatch.cuh"
         #include "topknot/combine.cuh"
         struct S {
+          using GateTile = Fp32Tile;
           static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d;
           static constexpr float THRESHOLD_LOSS = %s;
         };
@@ -179,6 +180,8 @@ class BalancedKernelsTest {
                   run,
                   xs,
                   dLogits,
+                  1,
+                  0,
                   dWeights);
               kernels.launch(
                   "gate_backward_thresholds", experts, 1, 1, 128, 0, run, load, above, dThresholds);

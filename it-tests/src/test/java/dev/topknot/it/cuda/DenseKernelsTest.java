@@ -111,7 +111,10 @@ class DenseKernelsTest {
   @CsvSource({
     "70, 67, 33, 129, GELU, true",
     "65, 65, 64, 20, RELU, false",
-    "2, 0, 4, 4, TANH, false"
+    "2, 0, 4, 4, TANH, false",
+    "150, 135, 136, 40, RELU, true", // all that follow: the wide tile as well
+    "130, 130, 40, 264, GELU, false",
+    "1, 1, 8, 8, SIGMOID, false"
   })
   void feedForward(
       int tokens, int valid, int width, int hidden, ActivationFunction f, boolean add) {
@@ -145,14 +148,16 @@ class DenseKernelsTest {
     Map<String, float[]> results =
         Kernels.everywhere(
             source,
+            width % 8 == 0 && hidden % 8 == 0,
+            tokens == 1,
             k -> {
               long run = k.run(valid, true, add, 0, false);
-              long xs = k.floats(x);
+              long xs = k.rounded(run, "op_forward_round", tokens * width, k.floats(x))[0];
               long w1s = k.floats(w1);
               long w2s = k.floats(w2);
-              long dys = k.floats(dy);
               long kept = k.empty((long) tokens * hidden);
-              long act = keeps ? k.empty((long) tokens * hidden) : kept;
+              boolean apart = keeps || k.wide();
+              long act = apart ? k.empty((long) tokens * hidden) : kept;
               long y = k.empty((long) tokens * width);
               long dHidden = k.empty((long) tokens * hidden);
               long dx = k.empty((long) tokens * width);
@@ -160,7 +165,11 @@ class DenseKernelsTest {
               long dw2 = k.floats(before);
               k.launch("op_forward_hidden", rows, deep, 1, 256, SHARED, run, xs, w1s, kept, act);
               k.launch("op_forward_output", rows, wide, 1, 256, SHARED, run, act, w2s, y);
-              long again = keeps ? k.empty((long) tokens * hidden) : kept;
+              long again = apart ? k.empty((long) tokens * hidden) : kept;
+              long[] both =
+                  k.rounded(run, "op_backward_round", tokens * width, k.floats(x), k.floats(dy));
+              long xsAgain = both[0];
+              long dys = both[1];
               k.launch(
                   "op_backward_hidden",
                   rows,
@@ -175,7 +184,7 @@ class DenseKernelsTest {
                   dHidden,
                   again);
               k.launch("op_backward_input", rows, wide, 1, 256, SHARED, run, dHidden, w1s, dx);
-              k.launch("op_backward_w1", deep, wide, 1, 256, SHARED, run, dHidden, xs, dw1);
+              k.launch("op_backward_w1", deep, wide, 1, 256, SHARED, run, dHidden, xsAgain, dw1);
               k.launch("op_backward_w2", wide, deep, 1, 256, SHARED, run, dys, again, dw2);
               k.result("y", y, tokens * width);
               k.result("dx", dx, tokens * width);

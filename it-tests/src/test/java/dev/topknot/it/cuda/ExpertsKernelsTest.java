@@ -103,6 +103,9 @@ class ExpertsKernelsTest {
     "150, 150, 9, 8, 4, 1, GELU, true, false",
     "6, 0, 8, 8, 3, 2, RELU, false, false",
     "6, 0, 8, 8, 64, 1, IDENTITY, false, true",
+    "1, 1, 8, 16, 4, 4, GELU, false, true", // as those of 8: the wide tile as well
+    "200, 190, 72, 136, 3, 2, TANH, true, true",
+    "140, 140, 136, 72, 2, 1, GELU, false, false",
   })
   void plain(
       int tokens,
@@ -177,18 +180,22 @@ class ExpertsKernelsTest {
     Map<String, float[]> results =
         Kernels.everywhere(
             source,
+            width % 8 == 0 && hidden % 8 == 0,
             tokens == 1,
             g -> {
               long run = g.run(valid, true, add, 0, false);
               long offsets = g.ints(routing.offsets);
               long rows = g.ints(routing.rows);
               long slots = g.ints(routing.slots);
-              long xs = g.floats(x);
-              long dys = g.floats(dy);
+              long xs = g.rounded(run, "op_forward_round", tokens * width, g.floats(x))[0];
+              long[] both =
+                  g.rounded(run, "op_backward_round", tokens * width, g.floats(x), g.floats(dy));
+              long xsAgain = both[0];
+              long dys = both[1];
               long w1s = g.floats(w1);
               long w2s = g.floats(w2);
               long kept = g.empty((long) pairs * hidden);
-              long act = keeps ? g.empty((long) pairs * hidden) : kept;
+              long act = keeps || g.wide() ? g.empty((long) pairs * hidden) : kept;
               long outs = g.empty((long) pairs * width);
               g.launch(
                   "op_forward_hidden",
@@ -255,7 +262,7 @@ class ExpertsKernelsTest {
                   offsets,
                   rows,
                   dHidden,
-                  xs,
+                  xsAgain,
                   dw1s);
               g.launch(
                   "op_backward_w2",
@@ -289,6 +296,9 @@ class ExpertsKernelsTest {
     "1, 1, 5, 7, 64, 4, false, false",
     "6, 0, 8, 8, 3, 2, false, false",
     "67, 66, 20, 33, 1, 1, false, true", // one expert: the feed-forward layer as well
+    "150, 140, 40, 72, 1, 1, false, true", // as those of 8: the wide tile as well
+    "200, 190, 136, 72, 3, 2, true, false",
+    "1, 1, 16, 8, 3, 2, false, true",
   })
   void swiglu(
       int tokens, int valid, int width, int hidden, int experts, int k, boolean hot, boolean add) {
@@ -375,13 +385,18 @@ class ExpertsKernelsTest {
     Map<String, float[]> results =
         Kernels.everywhere(
             source,
+            width % 8 == 0 && hidden % 8 == 0,
+            tokens == 1,
             g -> {
               long run = g.run(valid, true, add, 0, false);
               long offsets = g.ints(routing.offsets);
               long rows = g.ints(routing.rows);
               long slots = g.ints(routing.slots);
-              long xs = g.floats(x);
-              long dys = g.floats(dy);
+              long xs = g.rounded(run, "op_forward_round", tokens * width, g.floats(x))[0];
+              long[] both =
+                  g.rounded(run, "op_backward_round", tokens * width, g.floats(x), g.floats(dy));
+              long xsAgain = both[0];
+              long dys = both[1];
               long w1s = g.floats(w1);
               long w2s = g.floats(w2);
               long w3s = g.floats(w3);
@@ -430,8 +445,8 @@ class ExpertsKernelsTest {
                     gated);
                 g.launch(
                     "op_backward_input", tiles, wide, 1, 256, SHARED, run, du, dv, w1s, w3s, dOuts);
-                g.launch("op_backward_w1", deep, wide, 1, 256, SHARED, run, du, xs, dw1s);
-                g.launch("op_backward_w1", deep, wide, 1, 256, SHARED, run, dv, xs, dw3s);
+                g.launch("op_backward_w1", deep, wide, 1, 256, SHARED, run, du, xsAgain, dw1s);
+                g.launch("op_backward_w1", deep, wide, 1, 256, SHARED, run, dv, xsAgain, dw3s);
                 g.launch("op_backward_w2", wide, deep, 1, 256, SHARED, run, dys, gated, dw2s);
               } else {
                 g.launch(
@@ -508,7 +523,7 @@ class ExpertsKernelsTest {
                     offsets,
                     rows,
                     du,
-                    xs,
+                    xsAgain,
                     dw1s);
                 g.launch(
                     "op_backward_w1",
@@ -521,7 +536,7 @@ class ExpertsKernelsTest {
                     offsets,
                     rows,
                     dv,
-                    xs,
+                    xsAgain,
                     dw3s);
                 g.launch(
                     "op_backward_w2",

@@ -20,6 +20,8 @@ import dev.topknot.runtime.cpu.Run;
 import dev.topknot.runtime.cpu.TopKGate;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -84,8 +86,10 @@ class GateKernelsTest {
     float[] dx = poisoned(random(5, tokens * width, 1), valid, width);
     float[] before = random(6, n * width, 1);
     Map<String, float[]> results =
-        Kernels.everywhere(
+        Kernels.everywhereSplit(
             source(gating, tokens, width, n, k),
+            tokens >= 70,
+            false,
             kernels -> {
               long run = run(kernels, valid, add);
               long options = options(kernels, noise, floor);
@@ -359,6 +363,7 @@ class GateKernelsTest {
   private static String struct(int tokens, int width, int n, int k, String more) {
     return """
         struct S {
+          using GateTile = Fp32Tile;
           static constexpr int TOKENS = %d, WIDTH = %d, EXPERTS = %d, K = %d, STREAM_LAYER = %d;
           %s
         };
@@ -442,18 +447,36 @@ class GateKernelsTest {
           dClean,
           gateWeights,
           dx);
+      weights(new long[] {dClean}, dGateWeights);
+      results(clean, chosen, gates, importance, load, dClean);
+    }
+
+    /** Gradients of weights; those of many tokens in shares. */
+    private void weights(long[] gradients, long... weights) {
+      int count = tokens > 60 ? 3 : 1;
+      long shares = kernels.empty((long) count * weights.length * n * width);
+      long[] parameters =
+          Stream.of(new long[] {run, x}, gradients, new long[] {count, shares}, weights)
+              .flatMapToLong(LongStream::of)
+              .toArray();
       kernels.launch(
           "gate_backward_weight",
           expertTiles,
           widthTiles,
-          1,
+          count * weights.length,
           256,
           SHARED,
-          run,
-          x,
-          dClean,
-          dGateWeights);
-      results(clean, chosen, gates, importance, load, dClean);
+          parameters);
+      if (count > 1) {
+        kernels.launch(
+            "gate_backward_shares",
+            ceil(n * width, 256),
+            weights.length,
+            1,
+            256,
+            0,
+            LongStream.concat(LongStream.of(run, count, shares), LongStream.of(weights)).toArray());
+      }
     }
 
     void noisy() {
@@ -550,19 +573,7 @@ class GateKernelsTest {
           dRaw,
           noiseWeights,
           dx);
-      kernels.launch(
-          "gate_backward_weight",
-          expertTiles,
-          widthTiles,
-          2,
-          256,
-          SHARED,
-          run,
-          x,
-          dClean,
-          dRaw,
-          dGateWeights,
-          dNoiseWeights);
+      weights(new long[] {dClean, dRaw}, dGateWeights, dNoiseWeights);
       kernels.result("raw", raw, tokens * n);
       kernels.result("noisy", noisy, tokens * n);
       kernels.result("dRaw", dRaw, tokens * n);

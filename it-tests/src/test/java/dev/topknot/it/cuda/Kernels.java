@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.sun.jna.Pointer;
 import dev.topknot.it.cuda.Emulator.Schedule;
 import dev.topknot.it.cuda.EmulatorBuild.Variant;
+import dev.topknot.processor.plan.Tile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -18,20 +19,26 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.function.Consumer;
+import java.util.stream.LongStream;
 
 /** Launches kernels by hand and compares what they leave, under every schedule. */
 final class Kernels {
   private static final int RUN_BYTES = 96;
 
+  /** Without it the wide tile multiplies as it does where there is no wgmma. */
+  private static final String WITHOUT_WGMMA = "#define TOPKNOT_WITHOUT_WGMMA\n";
+
   private final Emulator emulator;
+  private final Tile tile;
   private final List<Long> allocated = new ArrayList<>();
   private final Map<String, float[]> results = new TreeMap<>();
 
   private final Recording recording; // or null
   private final ByteBuffer bytes; // of the recorded results
 
-  private Kernels(Emulator emulator, Recording recording) {
+  private Kernels(Emulator emulator, Tile tile, Recording recording) {
     this.emulator = emulator;
+    this.tile = tile;
     this.recording = recording;
     bytes = ByteBuffer.allocate(recording == null ? 0 : 1 << 20);
   }
@@ -54,44 +61,111 @@ final class Kernels {
    */
   static Map<String, float[]> everywhere(
       String source, boolean sanitize, Consumer<Kernels> program) {
-    Map<String, float[]> exact = all(source, program);
+    Map<String, float[]> exact = all(source, Tile.FP32, program);
     boolean all = Boolean.getBoolean("topknot.sanitize");
     if (sanitize || all) {
-      sanitized(source, program);
+      sanitized(source, Tile.FP32, program);
     }
     String inBf16 = source.replace("using Tile = Fp32Tile;", "using Tile = Bf16Tile;");
     if (!inBf16.equals(source)) {
-      Map<String, float[]> rounded = all(inBf16, program);
-      exact.forEach((name, values) -> assertNear(name, rounded.get(name), values));
+      Map<String, float[]> rounded = all(inBf16, Tile.FP32, program);
+      exact.forEach((name, values) -> assertNear(name, rounded.get(name), values, 1e-2));
       if (all) {
-        sanitized(inBf16, program);
+        sanitized(inBf16, Tile.FP32, program);
       }
     }
     return exact;
+  }
+
+  /**
+   * Likewise, and where wide also with the wide tile, with wgmma and without; the program rounds
+   * what its products read with {@link #rounded}.
+   */
+  static Map<String, float[]> everywhere(
+      String source, boolean wide, boolean sanitize, Consumer<Kernels> program) {
+    Map<String, float[]> exact = everywhere(source, sanitize, program);
+    if (wide) {
+      onTensorCores(source, "Tile", Tile.WIDE, 1e-2, sanitize, exact, program);
+    }
+    return exact;
+  }
+
+  /** Likewise for a gate, whose products are then split between bf16. */
+  static Map<String, float[]> everywhereSplit(
+      String source, boolean split, boolean sanitize, Consumer<Kernels> program) {
+    Map<String, float[]> exact = everywhere(source, sanitize, program);
+    if (split) {
+      onTensorCores(source, "GateTile", Tile.SPLIT, 2e-5, sanitize, exact, program);
+    }
+    return exact;
+  }
+
+  private static void onTensorCores(
+      String source,
+      String role,
+      Tile tile,
+      double tolerance,
+      boolean sanitize,
+      Map<String, float[]> exact,
+      Consumer<Kernels> program) {
+    String using = "using %s = %s;";
+    String text =
+        source.replace(
+            using.formatted(role, Tile.FP32.policy()), using.formatted(role, tile.policy()));
+    assertThat(text).isNotEqualTo(source);
+    for (String variant : List.of(text, WITHOUT_WGMMA + text)) {
+      Map<String, float[]> rounded = all(variant, tile, program);
+      exact.forEach((name, values) -> assertNear(name, rounded.get(name), values, tolerance));
+      if (sanitize || Boolean.getBoolean("topknot.sanitize")) {
+        sanitized(variant, tile, program);
+      }
+    }
+  }
+
+  /**
+   * Matrices of so many values as products read them: rounded by a kernel where the tile is wide.
+   */
+  long[] rounded(long run, String kernel, int values, long... matrices) {
+    if (!wide()) {
+      return matrices;
+    }
+    long[] rounded = LongStream.of(matrices).map(it -> empty((values + 1) / 2)).toArray();
+    long[] parameters =
+        LongStream.concat(
+                LongStream.of(run),
+                LongStream.concat(LongStream.of(matrices), LongStream.of(rounded)))
+            .toArray();
+    launch(kernel, ceil(values, 1024), matrices.length, 1, 256, 0, parameters);
+    return rounded;
+  }
+
+  /** Whether products read activations in bf16. */
+  boolean wide() {
+    return tile == Tile.WIDE;
   }
 
   /** Compiles kernels and runs a program once, in fp32: for what is too large for more. */
   static void once(String source, Consumer<Kernels> program) {
     try (Emulator emulator = Emulator.of(source)) {
       emulator.configure(Schedule.RANDOM, false, 7, 2);
-      Kernels kernels = new Kernels(emulator, null);
+      Kernels kernels = new Kernels(emulator, Tile.FP32, null);
       program.accept(kernels);
       kernels.free();
     }
   }
 
-  private static Map<String, float[]> all(String source, Consumer<Kernels> program) {
+  private static Map<String, float[]> all(String source, Tile tile, Consumer<Kernels> program) {
     try (Emulator emulator = Emulator.of(source)) { // few libraries can be loaded at once
-      return all(emulator, program);
+      return all(emulator, tile, program);
     }
   }
 
-  private static Map<String, float[]> all(Emulator emulator, Consumer<Kernels> program) {
+  private static Map<String, float[]> all(Emulator emulator, Tile tile, Consumer<Kernels> program) {
     Map<String, float[]> first = null;
     for (Schedule schedule : Schedule.values()) {
       for (boolean eager : new boolean[] {true, false}) {
         emulator.configure(schedule, eager, 7, 1);
-        Kernels kernels = new Kernels(emulator, null);
+        Kernels kernels = new Kernels(emulator, tile, null);
         program.accept(kernels);
         kernels.free();
         if (first == null) {
@@ -107,14 +181,14 @@ final class Kernels {
     return first;
   }
 
-  private static void sanitized(String source, Consumer<Kernels> program) {
+  private static void sanitized(String source, Tile tile, Consumer<Kernels> program) {
     try {
       Path file = Files.createTempFile("launches", ".bin");
       try (Emulator emulator = Emulator.of(source)) {
         emulator.configure(Schedule.RANDOM, false, 7, 1);
         ByteBuffer expected;
         try (Recording recording = new Recording(file)) {
-          Kernels kernels = new Kernels(emulator, recording);
+          Kernels kernels = new Kernels(emulator, tile, recording);
           program.accept(kernels);
           expected = kernels.bytes.flip();
           kernels.free();
@@ -185,7 +259,12 @@ final class Kernels {
     return written(address, RUN_BYTES / 4);
   }
 
-  void launch(String kernel, int x, int y, int z, int threads, int shared, long... parameters) {
+  /** Launches a kernel; one with products says the shared memory of the tile of fp32. */
+  void launch(String kernel, int x, int y, int z, int threads, int bytes, long... parameters) {
+    int shared =
+        bytes >= Tile.FP32.sharedBytes()
+            ? bytes + tile.gatedSharedBytes() - Tile.FP32.gatedSharedBytes()
+            : bytes;
     assertThat(
             emulator.launch(
                 kernel, new int[] {x, y, z}, new int[] {threads, 1, 1}, shared, parameters))
@@ -258,7 +337,7 @@ final class Kernels {
     }
   }
 
-  private static void assertNear(String name, float[] rounded, float[] exact) {
+  private static void assertNear(String name, float[] rounded, float[] exact, double tolerance) {
     double error = 0;
     double norm = 0;
     for (int i = 0; i < exact.length; i++) {
@@ -270,6 +349,8 @@ final class Kernels {
         norm += Math.pow(exact[i], 2);
       }
     }
-    assertThat(Math.sqrt(error)).as("bf16: %s", name).isLessThanOrEqualTo(1e-2 * Math.sqrt(norm));
+    assertThat(Math.sqrt(error))
+        .as("bf16: %s", name)
+        .isLessThanOrEqualTo(tolerance * Math.sqrt(norm));
   }
 }

@@ -70,7 +70,9 @@ class Mutations {
           Map.entry("sampled_softmax_loss.cuh", List.of("SampledSoftmaxKernelsTest")),
           Map.entry("selection.cuh", List.of("GateKernelsTest")),
           Map.entry("softmax_loss.cuh", List.of("DenseKernelsTest#softmaxLoss")),
-          Map.entry("strictly_balanced_gate.cuh", List.of("BalancedKernelsTest")));
+          Map.entry("strictly_balanced_gate.cuh", List.of("BalancedKernelsTest")),
+          Map.entry(
+              "wide_tile.cuh", List.of("DenseKernelsTest#feedForward", "ExpertsKernelsTest")));
 
   /** Other damage than a missing barrier. */
   private static final List<Mutation> OTHERS =
@@ -88,6 +90,8 @@ class Mutations {
           other("perceptron.cuh", "Tile::M + middle;", "Tile::M + middle + 1;"),
           other("perceptron.cuh", "(first - from) % Tile::M == 0", "first == from"),
           other("perceptron.cuh", "offsets[low + 1] - first", "offsets[low + 1] - first + 1"),
+          other("wide_tile.cuh", "asyncWait<1>", "asyncWait<2>"),
+          other("wide_tile.cuh", "endStages<1>", "endStages<2>"),
           other("softmax_loss.cuh", "i < SOFTMAX_THREADS / 32", "i <= SOFTMAX_THREADS / 32"));
 
   /** One change of one line of a header. */

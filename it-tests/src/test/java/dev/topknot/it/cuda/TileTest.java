@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.jna.Pointer;
 import dev.topknot.processor.plan.Tile;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -47,10 +46,5 @@ class TileTest {
   @EnumSource
   void launchesFitTheKernels(Tile tile) {
     assertThat(numbers(tile)).containsExactly(numbers(tile.policy()));
-  }
-
-  @Test
-  void gatesAreInFp32() {
-    assertThat(numbers(Tile.FP32)).containsExactly(numbers("GateTile"));
   }
 }

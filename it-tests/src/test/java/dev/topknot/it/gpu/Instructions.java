@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.function.DoubleUnaryOperator;
+import java.util.stream.IntStream;
 
 /**
  * Each instruction that the kernels rely on, alone, in the kernels of {@code Instructions.cu}, and
@@ -192,6 +193,8 @@ final class Instructions {
         loadMatrix(false),
         loadMatrix(true),
         multiplyMatrices(),
+        multiplyWide(),
+        multiplyWideTransposed(),
         copyAsynchronously(),
         computeExactly(),
         roundToBf16(),
@@ -261,6 +264,53 @@ final class Instructions {
       out[i] = Float.floatToRawIntBits(sum);
     }
     return exact("multiply_matrices", 32, 0, in, out);
+  }
+
+  private static final int WIDE = 128;
+  private static final int DEPTH = 168; // five stages and a part
+  private static final int WIDE_SHARED_BYTES = 66_560;
+
+  private static Probe multiplyWide() {
+    Random random = random(10);
+    int[][] a = integers(random, WIDE, DEPTH);
+    int[][] b = integers(random, WIDE, DEPTH);
+    IntStream left = pairs(a);
+    IntStream right =
+        Arrays.stream(b).flatMapToInt(Arrays::stream).map(it -> Float.floatToRawIntBits(it));
+    return wide("multiply_wide", left, right, (m, n, k) -> a[m][k] * b[n][k]);
+  }
+
+  private static Probe multiplyWideTransposed() {
+    Random random = random(11);
+    int[][] a = integers(random, DEPTH, WIDE);
+    int[][] b = integers(random, DEPTH, WIDE);
+    return wide("multiply_wide_transposed", pairs(a), pairs(b), (m, n, k) -> a[k][m] * b[k][n]);
+  }
+
+  /** A term of the sum over k that is (m, n) of a product. */
+  private interface Term {
+    int of(int m, int n, int k);
+  }
+
+  private static Probe wide(String kernel, IntStream a, IntStream b, Term term) {
+    int[] out = new int[WIDE * WIDE];
+    for (int i = 0; i < out.length; i++) {
+      int sum = 0;
+      for (int k = 0; k < DEPTH; k++) {
+        sum += term.of(i / WIDE, i % WIDE, k);
+      }
+      out[i] = Float.floatToRawIntBits(sum);
+    }
+    return exact(kernel, 256, WIDE_SHARED_BYTES / 4, IntStream.concat(a, b).toArray(), out);
+  }
+
+  /** Rows of bf16, two a word. */
+  private static IntStream pairs(int[][] rows) {
+    return Arrays.stream(rows)
+        .flatMapToInt(
+            row ->
+                IntStream.range(0, row.length / 2)
+                    .map(i -> pair(bf16(row[2 * i]), bf16(row[2 * i + 1]))));
   }
 
   private static int[][] integers(Random random, int rows, int columns) {

@@ -80,6 +80,7 @@ final class Recordings {
           NOISY,
           layer("Gated", TopknotShapes_Gated::on, TopknotShapes_Gated.TOKENS),
           layer("Switched", TopknotShapes_Switched::on, TopknotShapes_Switched.TOKENS),
+          layer("Wide", TopknotShapes_Wide::on, TopknotShapes_Wide.TOKENS),
           layer("Single", TopknotShapes_Single::on, TopknotShapes_Single.TOKENS));
 
   /**

@@ -154,6 +154,11 @@ final class Shapes {
   @Expert(hidden = 70, activation = ActivationFunction.GELU)
   interface Switched extends MoE {}
 
+  /** Enough rows an expert for the wide tile. */
+  @MoELayer(experts = 3, k = 2, width = 72, tokens = 200, precision = Precision.BF16)
+  @Expert(hidden = 136, activation = ActivationFunction.RELU)
+  interface Wide extends MoE {}
+
   /** A gated layer without a gate. */
   @MoELayer(experts = 1, k = 1, width = 64, tokens = 70)
   @Expert(hidden = 66, activation = ActivationFunction.SWIGLU)

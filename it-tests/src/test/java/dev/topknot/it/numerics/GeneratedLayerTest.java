@@ -145,6 +145,15 @@ class GeneratedLayerTest {
         rounded(
             TopknotSpecs_RoundedGated::on,
             new LayerCase(33, 33, 30, 6, 3, 35, ActivationFunction.SWIGLU, NOISY_TOP_K)),
+        rounded(
+            TopknotSpecs_RoundedMany::on,
+            new LayerCase(140, 133, 40, 130, 2, 8, ActivationFunction.TANH, NOISY_TOP_K)),
+        rounded(
+            TopknotSpecs_RoundedWide::on,
+            new LayerCase(200, 190, 72, 3, 2, 136, ActivationFunction.RELU, NOISY_TOP_K)),
+        rounded(
+            TopknotSpecs_RoundedWideGated::on,
+            new LayerCase(150, 150, 136, 2, 1, 40, ActivationFunction.SWIGLU, SOFTMAX_TOP_K)),
         layer(
             TopknotExpertSpecs_Deep::on,
             new LayerCase(33, 29, 40, 5, 2, 0, ActivationFunction.RELU, NOISY_TOP_K)),
@@ -451,6 +460,9 @@ class GeneratedLayerTest {
         rounded(
             TopknotSpecs_RoundedSingle::on,
             new LayerCase(66, 65, 40, 1, 1, 65, ActivationFunction.RELU, TOP_K)),
+        rounded(
+            TopknotSpecs_RoundedWideSingle::on,
+            new LayerCase(140, 131, 24, 1, 1, 136, ActivationFunction.GELU, TOP_K)),
         rounded(
             TopknotSpecs_RoundedSingleGated::on,
             new LayerCase(7, 7, 9, 1, 1, 34, ActivationFunction.SWIGLU, TOP_K)),

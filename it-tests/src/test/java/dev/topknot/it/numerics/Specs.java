@@ -160,6 +160,45 @@ final class Specs {
   @Expert(hidden = 35, activation = ActivationFunction.SWIGLU)
   interface RoundedGated extends MoE {}
 
+  /** So many rows an expert, and such widths, that its products have the wide tile. */
+  @MoELayer(
+      experts = 3,
+      k = 2,
+      width = 72,
+      tokens = 200,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD,
+      precision = Precision.BF16)
+  @Expert(hidden = 136)
+  interface RoundedWide extends MoE {}
+
+  @MoELayer(
+      experts = 2,
+      k = 1,
+      width = 136,
+      tokens = 150,
+      gating = Gating.SOFTMAX_TOP_K,
+      importanceLoss = IMPORTANCE,
+      precision = Precision.BF16)
+  @Expert(hidden = 40, activation = ActivationFunction.SWIGLU)
+  interface RoundedWideGated extends MoE {}
+
+  /** So many experts that the gate's products are split. */
+  @MoELayer(
+      experts = 130,
+      k = 2,
+      width = 40,
+      tokens = 140,
+      importanceLoss = IMPORTANCE,
+      loadLoss = LOAD,
+      precision = Precision.BF16)
+  @Expert(hidden = 8, activation = ActivationFunction.TANH)
+  interface RoundedMany extends MoE {}
+
+  @MoELayer(experts = 1, k = 1, width = 24, tokens = 140, precision = Precision.BF16)
+  @Expert(hidden = 136, activation = ActivationFunction.GELU)
+  interface RoundedWideSingle extends MoE {}
+
   @MoELayer(experts = 1, k = 1, width = 40, tokens = 66, precision = Precision.BF16)
   @Expert(hidden = 65)
   interface RoundedSingle extends MoE {}

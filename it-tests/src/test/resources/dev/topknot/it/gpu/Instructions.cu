@@ -1,6 +1,7 @@
 // One kernel for each instruction that device.cuh wraps and for what else the kernels rely on. Each
 // reads words, runs as one block and writes words; Instructions.java has the launches and what must
 // come out.
+#include "topknot/gemm.cuh"
 #include "topknot/noise.cuh"
 
 constexpr unsigned ALL = 0xFFFFFFFFu;
@@ -62,6 +63,29 @@ TOPKNOT_KERNEL(32) multiply_matrices(const unsigned* in, unsigned* out) {
   for (int i = 0; i < 4; i++) {
     out[(g + 8 * (i / 2)) * 8 + 2 * q + i % 2] = word(d[i]);
   }
+}
+
+/** out [128, 128] = a b by the wide tile, over `depth` k. */
+template <class A, class B>
+TOPKNOT_DEVICE void multiplyWideTile(const A& a, const B& b, int depth, unsigned* out) {
+  WideTile::Sums sums;
+  WideTile::multiply(sharedMemory<float>(), a, b, 0, 0, depth, sums);
+  StoreEpilogue<128> epilogue{reinterpret_cast<float*>(out), 0, 128, 0, false};
+  WideTile::each(sums, epilogue);
+}
+
+/** a [128, 168] bf16, b transposed [128, 168] fp32; out: a b. */
+TOPKNOT_KERNEL(256) multiply_wide(const unsigned* in, unsigned* out) {
+  const Rows<168, Bf16> a{reinterpret_cast<const Bf16*>(in)};
+  const Rows<168> b{reinterpret_cast<const float*>(in + 128 * 84)};
+  multiplyWideTile(alongColumns(a, 128), alongColumns(b, 128), 168, out);
+}
+
+/** a transposed [168, 128], b [168, 128], both bf16; out: a b. */
+TOPKNOT_KERNEL(256) multiply_wide_transposed(const unsigned* in, unsigned* out) {
+  const Rows<128, Bf16> a{reinterpret_cast<const Bf16*>(in)};
+  const Rows<128, Bf16> b{reinterpret_cast<const Bf16*>(in + 168 * 64)};
+  multiplyWideTile(alongRows(a, 168), alongRows(b, 168), 168, out);
 }
 
 /**

@@ -119,6 +119,14 @@ final class ExpertsLowering {
     b.forward(moe.balanced() ? call.resultIn(slots.routing.rows()) : call);
   }
 
+  private Tile tile(ExpertRange range, int hidden) {
+    return tile.forExperts(range.slots() / range.all(), width, hidden);
+  }
+
+  private Tile tileOfAll(int hidden) {
+    return tile.forExperts(tokens, width, hidden);
+  }
+
   private Buffer work(Kind kind, String local, long rows, long columns) {
     return b.work(local + kind.suffix(), rows, columns);
   }
@@ -140,7 +148,7 @@ final class ExpertsLowering {
   private void experts(Kind kind, ExpertRange range, Ends ends, Slots slots) {
     long pairs = range.slots();
     int h = kind.hidden();
-    ExpertsOp op = new ExpertsOp(name, range, width, h, kind.spec().activation(), tile);
+    ExpertsOp op = new ExpertsOp(name, range, width, h, kind.spec().activation(), tile(range, h));
     ExpertsOp.Weights weights =
         new ExpertsOp.Weights(weight(kind, "w1", h, width), weight(kind, "w2", width, h));
     Buffer gathered = b.work("gathered", pairs, width);
@@ -174,7 +182,7 @@ final class ExpertsLowering {
   private void swigluExperts(Kind kind, ExpertRange range, Ends ends, Slots slots) {
     long pairs = range.slots();
     int h = kind.hidden();
-    SwigluExpertsOp op = new SwigluExpertsOp(name, range, width, h, tile);
+    SwigluExpertsOp op = new SwigluExpertsOp(name, range, width, h, tile(range, h));
     SwigluExpertsOp.Weights weights = swigluWeights(kind);
     Buffer gathered = b.work("gathered", pairs, width);
     SwigluExpertsOp.Hidden kept =
@@ -294,7 +302,8 @@ final class ExpertsLowering {
 
   private void plainFeedForward(Kind kind, Ends ends) {
     int h = kind.hidden();
-    FeedForwardOp op = new FeedForwardOp(name, tokens, width, h, kind.spec().activation(), tile);
+    FeedForwardOp op =
+        new FeedForwardOp(name, tokens, width, h, kind.spec().activation(), tileOfAll(h));
     Buffer w1 = weight(kind, "w1", h, width);
     Buffer w2 = weight(kind, "w2", width, h);
     Buffer hidden = work(kind, "hidden", tokens, h);
@@ -312,7 +321,7 @@ final class ExpertsLowering {
 
   private void swigluFeedForward(Kind kind, Ends ends) {
     int h = kind.hidden();
-    SwigluFeedForwardOp op = new SwigluFeedForwardOp(name, tokens, width, h, tile);
+    SwigluFeedForwardOp op = new SwigluFeedForwardOp(name, tokens, width, h, tileOfAll(h));
     SwigluExpertsOp.Weights weights = swigluWeights(kind);
     SwigluExpertsOp.Hidden kept =
         new SwigluExpertsOp.Hidden(work(kind, "u1", tokens, h), work(kind, "v", tokens, h));

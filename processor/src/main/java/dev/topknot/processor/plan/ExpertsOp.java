@@ -56,74 +56,86 @@ record ExpertsOp(
   public List<Kernel> kernels(String method) {
     long slots = range.slots();
     Argument offsets = range.offsets(method.equals("backward") ? 2 : 1);
-    Products.Grouped grouped = new Products(tile).grouped(range);
-    Argument activated = scratch("activation", Float.BYTES * slots * hidden);
+    int tokens = range.tokens();
+    Products products = new Products(tile);
+    Products.Grouped grouped = products.grouped(range);
+    Argument activated = scratch("activation", tile.keptBytes() * slots * hidden);
+    Argument x = products.read("x", operand(0), tokens, width);
+    boolean apart = activation == ActivationFunction.GELU || tile.keepsRounded();
     if (method.equals("forward")) {
-      Argument a = activation == ActivationFunction.GELU ? activated : operand(6);
-      return List.of(
-          grouped.rows(
-              "forward_hidden",
-              hidden,
-              width,
-              operand(0),
-              offsets,
-              operand(2),
-              operand(3),
-              operand(6),
-              a),
-          grouped.rows(
-              "forward_output", width, hidden, a, offsets, operand(2), operand(4), operand(7)));
+      Argument a = apart ? activated : operand(6);
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  hidden,
+                  width,
+                  x,
+                  offsets,
+                  operand(2),
+                  operand(3),
+                  operand(6),
+                  a),
+              grouped.rows(
+                  "forward_output",
+                  width,
+                  hidden,
+                  a,
+                  offsets,
+                  operand(2),
+                  operand(4),
+                  operand(7))));
     }
     if (method.equals("recompute")) {
-      return List.of(
-          grouped.rows(
-              "forward_hidden",
-              hidden,
-              width,
-              operand(0),
-              offsets,
-              operand(2),
-              operand(3),
-              operand(5),
-              activation == ActivationFunction.GELU ? constant(0) : operand(5)));
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  hidden,
+                  width,
+                  x,
+                  offsets,
+                  operand(2),
+                  operand(3),
+                  operand(5),
+                  apart ? constant(0) : operand(5))));
     }
+    Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
-    return List.of(
-        grouped.gatedRows(
-            "backward_hidden",
-            hidden,
-            width,
-            offsets,
-            operand(3),
-            operand(4),
-            operand(5),
-            operand(1),
-            operand(7),
-            operand(8),
-            operand(12),
-            activated,
-            parts),
-        range.gateGradients(operand(4), parts, operand(9)),
-        grouped.rows(
-            "backward_input",
-            width,
-            hidden,
-            offsets,
-            operand(3),
-            operand(12),
-            operand(6),
-            operand(13)),
-        grouped.weight(
-            "backward_w1",
-            hidden,
-            width,
-            offsets,
-            operand(3),
-            operand(12),
-            operand(0),
-            operand(14)),
-        grouped.weight(
-            "backward_w2", width, hidden, offsets, operand(3), operand(1), activated, operand(15)));
+    return Kernel.all(
+        products.rounding(
+            "backward_round", tokens, width, List.of(operand(0), operand(1)), List.of(x, dy)),
+        List.of(
+            grouped.gatedRows(
+                "backward_hidden",
+                hidden,
+                width,
+                offsets,
+                operand(3),
+                operand(4),
+                operand(5),
+                dy,
+                operand(7),
+                operand(8),
+                operand(12),
+                activated,
+                parts),
+            range.gateGradients(operand(4), parts, operand(9)),
+            grouped.rows(
+                "backward_input",
+                width,
+                hidden,
+                offsets,
+                operand(3),
+                operand(12),
+                operand(6),
+                operand(13)),
+            grouped.weight(
+                "backward_w1", hidden, width, offsets, operand(3), operand(12), x, operand(14)),
+            grouped.weight(
+                "backward_w2", width, hidden, offsets, operand(3), dy, activated, operand(15))));
   }
 
   Call forward(

@@ -34,49 +34,53 @@ record FeedForwardOp(
   public List<Kernel> kernels(String method) {
     Products products = new Products(tile);
     Argument activated = // where what is kept is not the activation
-        activation == ActivationFunction.GELU
-            ? scratch("activation", Float.BYTES * (long) tokens * hidden)
+        activation == ActivationFunction.GELU || tile.keepsRounded()
+            ? scratch("activation", tile.keptBytes() * (long) tokens * hidden)
             : operand(3);
+    Argument x = products.read("x", operand(0), tokens, width);
     if (method.equals("forward")) {
-      return List.of(
-          products.dense(
-              "forward_hidden",
-              tokens,
-              hidden,
-              width,
-              operand(0),
-              operand(1),
-              operand(3),
-              activated),
-          products.dense(
-              "forward_output", tokens, width, hidden, activated, operand(2), operand(4)));
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              products.dense(
+                  "forward_hidden", tokens, hidden, width, x, operand(1), operand(3), activated),
+              products.dense(
+                  "forward_output", tokens, width, hidden, activated, operand(2), operand(4))));
     }
     if (method.equals("recompute")) {
-      return List.of(
-          products.dense(
-              "forward_hidden",
-              tokens,
-              hidden,
-              width,
-              operand(0),
-              operand(1),
-              operand(2),
-              activation == ActivationFunction.GELU ? constant(0) : operand(2)));
+      boolean apart = activation == ActivationFunction.GELU || tile.keepsRounded();
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              products.dense(
+                  "forward_hidden",
+                  tokens,
+                  hidden,
+                  width,
+                  x,
+                  operand(1),
+                  operand(2),
+                  apart ? constant(0) : operand(2))));
     }
-    return List.of(
-        products.dense(
-            "backward_hidden",
-            tokens,
-            hidden,
-            width,
-            operand(4),
-            operand(2),
-            operand(3),
-            operand(5),
-            activated),
-        products.dense("backward_input", tokens, width, hidden, operand(5), operand(1), operand(6)),
-        products.weight("backward_w1", tokens, hidden, width, operand(5), operand(0), operand(7)),
-        products.weight("backward_w2", tokens, width, hidden, operand(4), activated, operand(8)));
+    Argument dy = products.read("dy", operand(4), tokens, width);
+    return Kernel.all(
+        products.rounding(
+            "backward_round", tokens, width, List.of(operand(0), operand(4)), List.of(x, dy)),
+        List.of(
+            products.dense(
+                "backward_hidden",
+                tokens,
+                hidden,
+                width,
+                dy,
+                operand(2),
+                operand(3),
+                operand(5),
+                activated),
+            products.dense(
+                "backward_input", tokens, width, hidden, operand(5), operand(1), operand(6)),
+            products.weight("backward_w1", tokens, hidden, width, operand(5), x, operand(7)),
+            products.weight("backward_w2", tokens, width, hidden, dy, activated, operand(8))));
   }
 
   Call forward(Buffer x, Buffer w1, Buffer w2, Buffer hidden, Buffer y) {

@@ -38,7 +38,7 @@ record GroupKernels(int tokens, int width, MoE moe) {
 
   /** The launches that have a row where those of one gate have a token. */
   private GateKernels gate() {
-    return new GateKernels(pairs(), width, size(), moe.k() / hierarchy().k());
+    return new GateKernels(pairs(), width, size(), moe.k() / hierarchy().k(), Tile.FP32);
   }
 
   /** Blocks enough for tiles of rows of one group each. */

@@ -3,6 +3,7 @@ package dev.topknot.processor.plan;
 import dev.topknot.dsl.Precision;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * A launch of a kernel, with constant shape.
@@ -63,6 +64,11 @@ public record Kernel(
         tile.precision(),
         1,
         Optional.empty());
+  }
+
+  /** Launches, then others. */
+  static List<Kernel> all(List<Kernel> first, List<Kernel> then) {
+    return Stream.concat(first.stream(), then.stream()).toList();
   }
 
   /** What no device could launch, in words; absent where every device from sm_80 on can. */

@@ -20,7 +20,7 @@ final class MoELowering {
   /**
    * Prepares the lowering.
    *
-   * @param tile of the experts' products
+   * @param tile of the layer's precision
    * @param name the layer's name; empty for a layer of its own
    * @param number the layer's number in its model, which separates random streams
    */
@@ -158,14 +158,15 @@ final class MoELowering {
     if (moe.balanced()) {
       return balancedGate(moe, ends, gateWeights, clean, out, dGates, dClean, b);
     }
+    Tile gateTile = tile.forGate(tokens, moe.experts());
     if (moe.gating() != Gating.NOISY_TOP_K) {
-      TopKGateOp op = new TopKGateOp(name, tokens, width, moe);
+      TopKGateOp op = new TopKGateOp(name, tokens, width, moe, gateTile);
       balance(op, out, Optional.empty(), moe.k(), b);
       b.forward(op.forward(training() ? "forward" : "infer", ends.x(), gateWeights, clean, out));
       return () ->
           b.backward(op.backward(ends.x(), gateWeights, clean, out, dGates, dClean, ends.dx()));
     }
-    NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number);
+    NoisyTopKGateOp op = new NoisyTopKGateOp(name, tokens, width, moe, number, gateTile);
     balance(op, out, Optional.empty(), moe.k(), b);
     if (!training()) { // which has laid out the noise's weights before
       b.forward(op.infer(ends.x(), gateWeights, clean, out));
@@ -209,7 +210,8 @@ final class MoELowering {
         b.parameter(
             "thresholds",
             parameters.slot(name, "gate.threshold", 1, n, moe.thresholds().start(), number));
-    StrictlyBalancedGateOp op = new StrictlyBalancedGateOp(name, tokens, width, moe);
+    StrictlyBalancedGateOp op =
+        new StrictlyBalancedGateOp(name, tokens, width, moe, tile.forGate(tokens, moe.experts()));
     StrictlyBalancedGateOp.Weights weights =
         new StrictlyBalancedGateOp.Weights(gateWeights, thresholds);
     StrictlyBalancedGateOp.Kept kept =

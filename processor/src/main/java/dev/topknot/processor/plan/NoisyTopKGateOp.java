@@ -11,7 +11,7 @@ import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** The noisy top-k gate of [S17] eq. 3-5 with its balancing losses (eq. 6-11). */
-record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamLayer)
+record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamLayer, Tile tile)
     implements Op {
   @Override
   public List<Constant> constants() {
@@ -27,6 +27,11 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
   }
 
   @Override
+  public List<Constant> traits() {
+    return GateKernels.traits(Op.super.traits(), tile);
+  }
+
+  @Override
   public List<Product> products(String method) {
     List<Product> gate = Product.of(method, tokens, 1, width, moe.experts());
     return method.equals("infer") ? gate : Product.all(gate, gate);
@@ -34,7 +39,7 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
 
   @Override
   public List<Kernel> kernels(String method) {
-    GateKernels gate = new GateKernels(tokens, width, moe);
+    GateKernels gate = new GateKernels(tokens, width, moe, tile);
     return switch (method) {
       case "forward" ->
           List.of(
@@ -76,31 +81,34 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
               gate.partials(method, run(), operand(3), operand(4), gate.partialSums()),
               gate.sums(method, run(), gate.partialSums(), operand(5), operand(6)));
       case "backward" ->
-          List.of(
-              gate.slopes(options(), operand(8), operand(9), gate.lossSlopes()),
-              gate.rows(
-                  run(),
-                  options(),
-                  operand(3),
-                  operand(4),
-                  operand(5),
-                  operand(6),
-                  operand(7),
-                  operand(10),
-                  gate.lossSlopes(),
-                  operand(11),
-                  operand(12)),
-              gate.input(
-                  2,
-                  run(),
-                  options(),
-                  operand(11),
-                  operand(1),
-                  operand(12),
-                  operand(2),
-                  operand(13)),
-              gate.weight(
-                  2, run(), operand(0), operand(11), operand(12), operand(14), operand(15)));
+          Kernel.all(
+              List.of(
+                  gate.slopes(options(), operand(8), operand(9), gate.lossSlopes()),
+                  gate.rows(
+                      run(),
+                      options(),
+                      operand(3),
+                      operand(4),
+                      operand(5),
+                      operand(6),
+                      operand(7),
+                      operand(10),
+                      gate.lossSlopes(),
+                      operand(11),
+                      operand(12)),
+                  gate.input(
+                      2,
+                      run(),
+                      options(),
+                      operand(11),
+                      operand(1),
+                      operand(12),
+                      operand(2),
+                      operand(13))),
+              gate.weights(
+                  operand(0),
+                  List.of(operand(11), operand(12)),
+                  List.of(operand(14), operand(15))));
       default -> throw new IllegalArgumentException(method);
     };
   }

@@ -43,7 +43,7 @@ record PrimaryGateOp(String layer, int tokens, int width, MoE moe, int streamLay
 
   @Override
   public List<Kernel> kernels(String method) {
-    GateKernels gate = new GateKernels(tokens, width, groups(), k());
+    GateKernels gate = new GateKernels(tokens, width, groups(), k(), Tile.FP32);
     return switch (method) {
       case "forward" ->
           choose(
@@ -87,37 +87,40 @@ record PrimaryGateOp(String layer, int tokens, int width, MoE moe, int streamLay
               gate.select(method, run(), operand(2), operand(3), operand(4)),
               gate.partials(method, run(), operand(3), operand(4), gate.partialSums()));
       case "backward" ->
-          List.of(
-              gate.rows(
-                  run(),
-                  options(),
-                  operand(3),
-                  operand(4),
-                  operand(5),
-                  operand(6),
-                  operand(7),
-                  operand(8),
-                  operand(9),
-                  operand(10),
-                  operand(11)),
-              gate.input(
-                  2,
-                  run(),
-                  options(),
-                  operand(10),
-                  operand(1),
-                  operand(11),
-                  operand(2),
-                  operand(12)),
-              gate.weight(
-                  2, run(), operand(0), operand(10), operand(11), operand(13), operand(14)));
+          Kernel.all(
+              List.of(
+                  gate.rows(
+                      run(),
+                      options(),
+                      operand(3),
+                      operand(4),
+                      operand(5),
+                      operand(6),
+                      operand(7),
+                      operand(8),
+                      operand(9),
+                      operand(10),
+                      operand(11)),
+                  gate.input(
+                      2,
+                      run(),
+                      options(),
+                      operand(10),
+                      operand(1),
+                      operand(11),
+                      operand(2),
+                      operand(12))),
+              gate.weights(
+                  operand(0),
+                  List.of(operand(10), operand(11)),
+                  List.of(operand(13), operand(14))));
       default -> throw new IllegalArgumentException(method);
     };
   }
 
   /** These kernels, the sums, and those that sort; {@code offsets} is the operand's number. */
   private List<Kernel> choose(String method, int offsets, Kernel... gate) {
-    GateKernels shape = new GateKernels(tokens, width, groups(), k());
+    GateKernels shape = new GateKernels(tokens, width, groups(), k(), Tile.FP32);
     List<Kernel> kernels = new ArrayList<>(List.of(gate));
     // nobody reads the importance of groups
     Argument importance = scratch("groupImportance", (long) Float.BYTES * groups());

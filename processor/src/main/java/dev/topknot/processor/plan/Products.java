@@ -1,9 +1,11 @@
 package dev.topknot.processor.plan;
 
 import static dev.topknot.processor.plan.Argument.run;
+import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Grid.blocks;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.Stream;
 
 /** Launches of the matrix products of {@code gemm.cuh} and of what belongs to them. */
@@ -11,13 +13,36 @@ record Products(Tile tile) {
   /** c [rows, columns] over {@code depth}; the run comes before the arguments. */
   Kernel dense(String name, long rows, long columns, long depth, Argument... arguments) {
     return kernel(name, tile.grid(rows, columns, 1), arguments)
-        .costing(2 * rows * columns * depth, bytes(1, rows, columns, depth));
+        .costing(2 * rows * columns * depth, bytes(1, rows, columns, depth, tile.keptBytes()));
   }
 
   /** A weight's gradient [outputs, inputs] over {@code rows}; the run comes first. */
   Kernel weight(String name, long rows, long outputs, long inputs, Argument... arguments) {
     return kernel(name, tile.grid(outputs, inputs, 1), arguments)
-        .costing(2 * rows * outputs * inputs, bytes(1, outputs, inputs, rows));
+        .costing(
+            2 * rows * outputs * inputs,
+            tile.keptBytes() * rows * (outputs + inputs) + Float.BYTES * outputs * inputs);
+  }
+
+  /**
+   * A matrix over tokens as products read it: itself, or rounded in scratch memory by {@link
+   * #rounding}.
+   */
+  Argument read(String name, Argument matrix, long tokens, long width) {
+    return tile.keepsRounded() ? scratch(name, tile.keptBytes() * tokens * width) : matrix;
+  }
+
+  /** Rounds matrices over tokens for {@link #read}, if products want it, before other kernels. */
+  List<Kernel> rounding(
+      String name, long tokens, long width, List<Argument> from, List<Argument> to) {
+    if (!tile.keepsRounded()) {
+      return List.of();
+    }
+    Argument[] arguments = Stream.concat(from.stream(), to.stream()).toArray(Argument[]::new);
+    long values = tokens * width;
+    return List.of(
+        Kernel.of(name, Grid.of(blocks(values, 1024), from.size()), 256, 0, withRun(arguments))
+            .costing(0, values * from.size() * (Float.BYTES + tile.keptBytes())));
   }
 
   /** The products of experts over the rows of their slots, each with its own weights. */
@@ -50,9 +75,9 @@ record Products(Tile tile) {
     return Stream.concat(Stream.of(run()), Arrays.stream(arguments)).toArray(Argument[]::new);
   }
 
-  /** Both operands and the result, once. */
-  private static long bytes(long groups, long rows, long columns, long depth) {
-    return Float.BYTES * (rows * depth + groups * depth * columns + rows * columns);
+  /** Rows, weights and the result, once. */
+  private static long bytes(long groups, long rows, long columns, long depth, int ofRow) {
+    return ofRow * rows * depth + Float.BYTES * (groups * depth * columns + rows * columns);
   }
 
   /** See {@link #grouped}. */
@@ -86,7 +111,8 @@ record Products(Tile tile) {
       long rows = range.expectedSlots();
       return Kernel.of(name, grid, tile(), shared, arguments)
           .costing(
-              2 * rows * columns * depth, bytes(Math.min(rows, experts()), rows, columns, depth));
+              2 * rows * columns * depth,
+              bytes(Math.min(rows, experts()), rows, columns, depth, tile().keptBytes()));
     }
 
     /** The weights' gradients [experts outputs, inputs]; the run comes first. */
@@ -96,7 +122,8 @@ record Products(Tile tile) {
           .kernel(name, tile().grid(outputs, inputs, experts()), arguments)
           .costing(
               2 * rows * outputs * inputs,
-              Float.BYTES * (rows * (outputs + inputs) + experts() * outputs * inputs));
+              tile().keptBytes() * rows * (outputs + inputs)
+                  + Float.BYTES * experts() * outputs * inputs);
     }
 
     /** The parts of the gates' gradients, one for each tile of a hidden row: bytes. */

@@ -15,7 +15,8 @@ import java.util.List;
  * Strictly balanced gating ([S17] app. F): experts choose tokens in training, thresholds choose
  * elsewhere. Every token has a place for each expert, in ascending order.
  */
-record StrictlyBalancedGateOp(String layer, int tokens, int width, MoE moe) implements Op {
+record StrictlyBalancedGateOp(String layer, int tokens, int width, MoE moe, Tile tile)
+    implements Op {
   // of strictly_balanced_gate.cuh: a warp a token, a block an expert, an expert a thread
   private static final int WARPS = 8;
   private static final int THREADS = 256;
@@ -33,26 +34,32 @@ record StrictlyBalancedGateOp(String layer, int tokens, int width, MoE moe) impl
   }
 
   @Override
+  public List<Constant> traits() {
+    return GateKernels.traits(Op.super.traits(), tile);
+  }
+
+  @Override
   public List<Product> products(String method) {
     return Product.of(method, tokens, 1, width, moe.experts());
   }
 
   @Override
   public List<Kernel> kernels(String method) {
-    GateKernels gate = new GateKernels(tokens, width, moe);
+    GateKernels gate = new GateKernels(tokens, width, moe, tile);
     if (method.equals("backward")) {
-      return List.of(
-          rows(
-              "backward_rows",
-              operand(2),
-              operand(3),
-              operand(4),
-              operand(5),
-              operand(8),
-              operand(9)),
-          gate.input(1, run(), operand(9), operand(1), operand(10)),
-          gate.weight(1, run(), operand(0), operand(9), operand(11)),
-          experts("backward_thresholds", operand(6), operand(7), operand(12)));
+      return Kernel.all(
+          List.of(
+              rows(
+                  "backward_rows",
+                  operand(2),
+                  operand(3),
+                  operand(4),
+                  operand(5),
+                  operand(8),
+                  operand(9)),
+              experts("backward_thresholds", operand(6), operand(7), operand(12)),
+              gate.input(1, run(), operand(9), operand(1), operand(10))),
+          gate.weights(operand(0), List.of(operand(9)), List.of(operand(11))));
     }
     boolean training = method.equals("forward");
     Argument limits = scratch("limits", (long) Long.BYTES * moe.experts());

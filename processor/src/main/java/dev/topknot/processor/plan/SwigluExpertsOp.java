@@ -47,103 +47,93 @@ record SwigluExpertsOp(String layer, ExpertRange range, int width, int hidden, T
   @Override
   public List<Kernel> kernels(String method) {
     Argument offsets = range.offsets(method.equals("backward") ? 2 : 1);
-    Products.Grouped grouped = new Products(tile).grouped(range);
+    int tokens = range.tokens();
+    Products products = new Products(tile);
+    Products.Grouped grouped = products.grouped(range);
+    Argument x = products.read("x", operand(0), tokens, width);
     if (method.equals("forward")) {
-      return List.of(
-          grouped.rows(
-              "forward_hidden",
-              2L * hidden,
-              width,
-              operand(0),
-              offsets,
-              operand(2),
-              operand(3),
-              operand(5),
-              operand(7),
-              operand(8),
-              operand(9)),
-          grouped.rows(
-              "forward_output",
-              width,
-              hidden,
-              operand(9),
-              offsets,
-              operand(2),
-              operand(4),
-              operand(10)));
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  2L * hidden,
+                  width,
+                  x,
+                  offsets,
+                  operand(2),
+                  operand(3),
+                  operand(5),
+                  operand(7),
+                  operand(8),
+                  operand(9)),
+              grouped.rows(
+                  "forward_output",
+                  width,
+                  hidden,
+                  operand(9),
+                  offsets,
+                  operand(2),
+                  operand(4),
+                  operand(10))));
     }
     if (method.equals("recompute")) {
-      return List.of(
-          grouped.rows(
-              "forward_hidden",
-              2L * hidden,
-              width,
-              operand(0),
-              offsets,
-              operand(2),
-              operand(3),
-              operand(4),
-              operand(6),
-              operand(7),
-              constant(0)));
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              grouped.rows(
+                  "forward_hidden",
+                  2L * hidden,
+                  width,
+                  x,
+                  offsets,
+                  operand(2),
+                  operand(3),
+                  operand(4),
+                  operand(6),
+                  operand(7),
+                  constant(0))));
     }
+    Argument dy = products.read("dy", operand(1), tokens, width);
     Argument parts = scratch("parts", grouped.partBytes(hidden));
-    return List.of(
-        grouped.gatedRows(
-            "backward_hidden",
-            hidden,
-            width,
-            offsets,
-            operand(3),
-            operand(4),
-            operand(5),
-            operand(1),
-            operand(7),
-            operand(9),
-            operand(10),
-            operand(15),
-            operand(16),
-            operand(14),
-            parts),
-        range.gateGradients(operand(4), parts, operand(11)),
-        grouped.rows(
-            "backward_input",
-            width,
-            2L * hidden,
-            offsets,
-            operand(3),
-            operand(15),
-            operand(16),
-            operand(6),
-            operand(8),
-            operand(17)),
-        grouped.weight(
-            "backward_w1",
-            hidden,
-            width,
-            offsets,
-            operand(3),
-            operand(15),
-            operand(0),
-            operand(18)),
-        grouped.weight(
-            "backward_w1",
-            hidden,
-            width,
-            offsets,
-            operand(3),
-            operand(16),
-            operand(0),
-            operand(20)),
-        grouped.weight(
-            "backward_w2",
-            width,
-            hidden,
-            offsets,
-            operand(3),
-            operand(1),
-            operand(14),
-            operand(19)));
+    return Kernel.all(
+        products.rounding(
+            "backward_round", tokens, width, List.of(operand(0), operand(1)), List.of(x, dy)),
+        List.of(
+            grouped.gatedRows(
+                "backward_hidden",
+                hidden,
+                width,
+                offsets,
+                operand(3),
+                operand(4),
+                operand(5),
+                dy,
+                operand(7),
+                operand(9),
+                operand(10),
+                operand(15),
+                operand(16),
+                operand(14),
+                parts),
+            range.gateGradients(operand(4), parts, operand(11)),
+            grouped.rows(
+                "backward_input",
+                width,
+                2L * hidden,
+                offsets,
+                operand(3),
+                operand(15),
+                operand(16),
+                operand(6),
+                operand(8),
+                operand(17)),
+            grouped.weight(
+                "backward_w1", hidden, width, offsets, operand(3), operand(15), x, operand(18)),
+            grouped.weight(
+                "backward_w1", hidden, width, offsets, operand(3), operand(16), x, operand(20)),
+            grouped.weight(
+                "backward_w2", width, hidden, offsets, operand(3), dy, operand(14), operand(19))));
   }
 
   Call forward(

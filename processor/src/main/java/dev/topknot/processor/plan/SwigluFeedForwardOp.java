@@ -34,62 +34,71 @@ record SwigluFeedForwardOp(String layer, int tokens, int width, int hidden, Tile
   @Override
   public List<Kernel> kernels(String method) {
     Products products = new Products(tile);
+    Argument x = products.read("x", operand(0), tokens, width);
     if (method.equals("forward")) {
-      return List.of(
-          products.dense(
-              "forward_hidden",
-              tokens,
-              2L * hidden,
-              width,
-              operand(0),
-              operand(1),
-              operand(3),
-              operand(4),
-              operand(5),
-              operand(6)),
-          products.dense(
-              "forward_output", tokens, width, hidden, operand(6), operand(2), operand(7)));
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              products.dense(
+                  "forward_hidden",
+                  tokens,
+                  2L * hidden,
+                  width,
+                  x,
+                  operand(1),
+                  operand(3),
+                  operand(4),
+                  operand(5),
+                  operand(6)),
+              products.dense(
+                  "forward_output", tokens, width, hidden, operand(6), operand(2), operand(7))));
     }
     if (method.equals("recompute")) {
-      return List.of(
-          products.dense(
-              "forward_hidden",
-              tokens,
-              2L * hidden,
-              width,
-              operand(0),
-              operand(1),
-              operand(2),
-              operand(3),
-              operand(4),
-              constant(0)));
+      return Kernel.all(
+          products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
+          List.of(
+              products.dense(
+                  "forward_hidden",
+                  tokens,
+                  2L * hidden,
+                  width,
+                  x,
+                  operand(1),
+                  operand(2),
+                  operand(3),
+                  operand(4),
+                  constant(0))));
     }
-    return List.of(
-        products.dense(
-            "backward_hidden",
-            tokens,
-            hidden,
-            width,
-            operand(6),
-            operand(2),
-            operand(4),
-            operand(5),
-            operand(8),
-            operand(9),
-            operand(7)),
-        products.dense(
-            "backward_input",
-            tokens,
-            width,
-            2L * hidden,
-            operand(8),
-            operand(9),
-            operand(1),
-            operand(3),
-            operand(10)),
-        products.weight("backward_w1", tokens, hidden, width, operand(8), operand(0), operand(11)),
-        products.weight("backward_w1", tokens, hidden, width, operand(9), operand(0), operand(13)),
-        products.weight("backward_w2", tokens, width, hidden, operand(6), operand(7), operand(12)));
+    Argument dy = products.read("dy", operand(6), tokens, width);
+    return Kernel.all(
+        products.rounding(
+            "backward_round", tokens, width, List.of(operand(0), operand(6)), List.of(x, dy)),
+        List.of(
+            products.dense(
+                "backward_hidden",
+                tokens,
+                hidden,
+                width,
+                dy,
+                operand(2),
+                operand(4),
+                operand(5),
+                operand(8),
+                operand(9),
+                operand(7)),
+            products.dense(
+                "backward_input",
+                tokens,
+                width,
+                2L * hidden,
+                operand(8),
+                operand(9),
+                operand(1),
+                operand(3),
+                operand(10)),
+            products.weight("backward_w1", tokens, hidden, width, operand(8), x, operand(11)),
+            products.weight("backward_w1", tokens, hidden, width, operand(9), x, operand(13)),
+            products.weight("backward_w2", tokens, width, hidden, dy, operand(7), operand(12))));
   }
 
   Call forward(

@@ -11,7 +11,7 @@ import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** The gates without noise: softmax over the top k, or the top k of the softmax. */
-record TopKGateOp(String layer, int tokens, int width, MoE moe) implements Op {
+record TopKGateOp(String layer, int tokens, int width, MoE moe, Tile tile) implements Op {
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -25,13 +25,18 @@ record TopKGateOp(String layer, int tokens, int width, MoE moe) implements Op {
   }
 
   @Override
+  public List<Constant> traits() {
+    return GateKernels.traits(Op.super.traits(), tile);
+  }
+
+  @Override
   public List<Product> products(String method) {
     return Product.of(method, tokens, 1, width, moe.experts());
   }
 
   @Override
   public List<Kernel> kernels(String method) {
-    GateKernels gate = new GateKernels(tokens, width, moe);
+    GateKernels gate = new GateKernels(tokens, width, moe, tile);
     return switch (method) {
       case "forward", "infer" ->
           List.of(
@@ -40,18 +45,19 @@ record TopKGateOp(String layer, int tokens, int width, MoE moe) implements Op {
               gate.partials(method, run(), operand(3), operand(4), gate.partialSums()),
               gate.sums(method, run(), gate.partialSums(), operand(5), operand(6)));
       case "backward" ->
-          List.of(
-              gate.slopes(options(), operand(5), operand(6), gate.lossSlopes()),
-              gate.rows(
-                  run(),
-                  operand(2),
-                  operand(3),
-                  operand(4),
-                  operand(7),
-                  gate.lossSlopes(),
-                  operand(8)),
-              gate.input(1, run(), operand(8), operand(1), operand(9)),
-              gate.weight(1, run(), operand(0), operand(8), operand(10)));
+          Kernel.all(
+              List.of(
+                  gate.slopes(options(), operand(5), operand(6), gate.lossSlopes()),
+                  gate.rows(
+                      run(),
+                      operand(2),
+                      operand(3),
+                      operand(4),
+                      operand(7),
+                      gate.lossSlopes(),
+                      operand(8)),
+                  gate.input(1, run(), operand(8), operand(1), operand(9))),
+              gate.weights(operand(0), List.of(operand(8)), List.of(operand(10))));
       default -> throw new IllegalArgumentException(method);
     };
   }

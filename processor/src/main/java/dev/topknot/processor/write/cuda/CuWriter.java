@@ -78,9 +78,9 @@ public final class CuWriter {
           "// precision = FP32: a Tile is how a block multiplies matrices, all of them in fp32.\n";
       case BF16 ->
           """
-          // precision = BF16: a Tile is how a block multiplies matrices. Bf16Tile rounds their elements
-          // to bf16 on the way to the tensor cores, which add in fp32. In fp32 are gates, the steps of a
-          // recurrent layer, all that is no product, and whatever lies in memory.
+          // precision = BF16: a Tile is how a block multiplies matrices. Bf16Tile and WideTile round
+          // their elements to bf16 on the way to the tensor cores, which add in fp32. In fp32 are gates
+          // (SplitTile approaches it), the steps of a recurrent layer, and all that is no product.
           """;
     };
   }
@@ -127,7 +127,9 @@ public final class CuWriter {
     String type = "";
     for (Constant constant : constants) {
       if (constant.value() instanceof Tile tile) {
-        line("  using Tile = " + tile.policy() + ";");
+        String name = constant.name();
+        char first = Character.toUpperCase(name.charAt(0));
+        line("  using %s%s = %s;".formatted(first, name.substring(1), tile.policy()));
       }
     }
     for (Constant constant : constants) {
