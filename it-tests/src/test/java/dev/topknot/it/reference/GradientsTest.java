@@ -190,7 +190,10 @@ class GradientsTest {
     List<Matrix> secondaryNoise =
         List.of(draw.normal(tokens, 4, 1), draw.normal(tokens, 4, 1), draw.normal(tokens, 4, 1));
     checkPass(
-        draw.normal(tokens, 5, 1), x, parameters, () -> moe.forward(x, primaryNoise, secondaryNoise));
+        draw.normal(tokens, 5, 1),
+        x,
+        parameters,
+        () -> moe.forward(x, primaryNoise, secondaryNoise));
   }
 
   @Test
