@@ -23,6 +23,18 @@
 /** A token a warp of a block, threads that look at an expert's tokens, values of a digit. */
 constexpr int BALANCED_GATE_WARPS = 8, LIMIT_THREADS = 256, DIGITS = 256;
 
+/** No finite logit is below. */
+constexpr float LOWEST = -3.402823466e38f;
+
+/** The largest of the lanes of a warp, in each. */
+TOPKNOT_DEVICE float largestOfWarp(float value) {
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(WHOLE_WARP, value, distance));
+  }
+  return value;
+}
+
 /** Whether the token exceeds the threshold; so that a NaN shows in the output, it does. */
 TOPKNOT_DEVICE bool exceeds(float logit, float threshold) { return !(expf(logit) <= threshold); }
 
@@ -40,14 +52,11 @@ TOPKNOT_DEVICE void balancedNormalise(const Run* run, float* logits, int* droppe
     return;
   }
   float* row = logits + static_cast<long long>(token) * N;
-  float largest = row[0];
-  for (int i = laneOfThread(); i < N; i += 32) {
+  float largest = LOWEST;
+  for (int i = laneOfThread(); i < N; i += 32) {  // each lane reads and writes its own entries
     largest = fmaxf(largest, row[i]);
   }
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) {
-    largest = fmaxf(largest, __shfl_xor_sync(WHOLE_WARP, largest, distance));
-  }
+  largest = largestOfWarp(largest);
   double sum = 0;
   for (int i = laneOfThread(); i < N; i += 32) {
     sum += exp(static_cast<double>(row[i]) - largest);
@@ -134,7 +143,7 @@ TOPKNOT_DEVICE void balancedSelect(const Run* run, const float* logits, Takes ta
     return;
   }
   const long long at = static_cast<long long>(token) * N;
-  float largest = -3.402823466e38f;
+  float largest = LOWEST;
   bool any = false;
   for (int i = laneOfThread(); i < N; i += 32) {
     const bool own = takes(logits[at + i], token, i);
@@ -144,10 +153,7 @@ TOPKNOT_DEVICE void balancedSelect(const Run* run, const float* logits, Takes ta
       any = true;
     }
   }
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) {
-    largest = fmaxf(largest, __shfl_xor_sync(WHOLE_WARP, largest, distance));
-  }
+  largest = largestOfWarp(largest);
   if (!__any_sync(WHOLE_WARP, any) && laneOfThread() == 0) {
     atomicAdd(dropped, 1);
   }
