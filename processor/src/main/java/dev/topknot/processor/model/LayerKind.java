@@ -5,6 +5,11 @@ import java.util.OptionalInt;
 
 /** What a layer of a model computes. */
 public sealed interface LayerKind {
+  /** The same, its experts' hidden layers computed again or kept. */
+  default LayerKind with(boolean recompute) {
+    return this;
+  }
+
   /** Token ids to rows of a [vocabulary, width] table. */
   record Embedding(int vocabulary, int width) implements LayerKind {}
 
@@ -25,7 +30,12 @@ public sealed interface LayerKind {
   record Dense(int units, ActivationFunction activation) implements LayerKind {}
 
   /** A Mixture-of-Experts layer. */
-  record Experts(MoE moe) implements LayerKind {}
+  record Experts(MoE moe) implements LayerKind {
+    @Override
+    public Experts with(boolean recompute) {
+      return new Experts(moe.withRecompute(recompute));
+    }
+  }
 
   /** The distribution over the next token; training may take it over samples only. */
   record Softmax(int vocabulary, OptionalInt samples) implements LayerKind {

@@ -17,4 +17,10 @@ public record LayerSpec(
     long tokens,
     Optimizer optimizer,
     Precision precision)
-    implements Spec {}
+    implements Spec {
+  @Override
+  public LayerSpec with(Optimizer other, boolean recompute) {
+    return new LayerSpec(
+        name, isPublic, moe.withRecompute(recompute), width, tokens, other, precision);
+  }
+}

@@ -58,17 +58,26 @@ public record MoE(
 
   /** The same layer with another k. */
   public MoE withK(int other) {
+    return with(other, recompute);
+  }
+
+  /** The same layer, its hidden layers computed again or kept. */
+  public MoE withRecompute(boolean other) {
+    return with(k, other);
+  }
+
+  private MoE with(int otherK, boolean otherRecompute) {
     return new MoE(
         type,
         experts,
-        other,
+        otherK,
         width,
         tokens,
         gating,
         importanceLoss,
         loadLoss,
         noiseFloor,
-        recompute,
+        otherRecompute,
         thresholds,
         kinds,
         hierarchy);

@@ -24,6 +24,17 @@ public record ModelSpec(
     return (long) batch * timesteps;
   }
 
+  @Override
+  public ModelSpec with(Optimizer other, boolean recompute) {
+    List<Layer> all =
+        layers.stream().map(layer -> layer.with(layer.kind().with(recompute))).toList();
+    return new ModelSpec(name, isPublic, batch, timesteps, other, precision, all);
+  }
+
   /** A layer: the method that declares it, what it is and what is applied to its output. */
-  public record Layer(String name, LayerKind kind, Modifiers modifiers) {}
+  public record Layer(String name, LayerKind kind, Modifiers modifiers) {
+    private Layer with(LayerKind other) {
+      return new Layer(name, other, modifiers);
+    }
+  }
 }

@@ -19,4 +19,7 @@ public sealed interface Spec permits LayerSpec, ModelSpec {
 
   /** The most tokens in one call. */
   long tokens();
+
+  /** The same with other choices that memory depends on: the optimizer, and {@code recompute}. */
+  Spec with(Optimizer optimizer, boolean recompute);
 }

@@ -22,6 +22,9 @@ import java.util.Locale;
 
 /** Writes the report of a plan, {@code X.topknot.md}. */
 public final class ReportWriter {
+  /** From here on the choices that memory depends on are told. */
+  private static final long LARGE = 4L << 30;
+
   private final StringBuilder text = new StringBuilder();
   private final Plan plan;
 
@@ -35,6 +38,9 @@ public final class ReportWriter {
     writer.summary();
     writer.parameters();
     writer.memory();
+    if (plan.bytes() >= LARGE) {
+      MemoryChoices.of(plan.spec()).forEach(it -> writer.line("%s", it));
+    }
     for (ProgramPlan program : plan.programs()) {
       writer.program(program);
     }

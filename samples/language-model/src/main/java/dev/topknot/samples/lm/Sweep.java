@@ -3,12 +3,16 @@ package dev.topknot.samples.lm;
 import static dev.topknot.samples.lm.sweep.SweepModel.LSTM_4;
 import static dev.topknot.samples.lm.sweep.SweepModel.LSTM_4_HALF;
 import static dev.topknot.samples.lm.sweep.SweepModel.LSTM_4_TWICE;
+import static dev.topknot.samples.lm.sweep.SweepModel.MOE_1024_H;
+import static dev.topknot.samples.lm.sweep.SweepModel.MOE_1_DEEP;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_1_WIDE;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_256;
+import static dev.topknot.samples.lm.sweep.SweepModel.MOE_256_H;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_32;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_32_HALF;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_32_TWICE;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_4;
+import static dev.topknot.samples.lm.sweep.SweepModel.MOE_4096_H;
 
 import dev.topknot.samples.lm.SweepResult.Evenness;
 import dev.topknot.samples.lm.sweep.Scale;
@@ -25,9 +29,13 @@ enum Sweep {
       "Figure 2, left: perplexity by parameters at equal operations",
       row(Sweep.DENSE, LSTM_4, 46.0),
       row(Sweep.DENSE, MOE_1_WIDE, 46.1),
+      row(Sweep.DENSE, MOE_1_DEEP, 45.7),
       row("MoE", MOE_4, 45.0),
       row("MoE", MOE_32, 39.7),
-      row("MoE", MOE_256, 35.7)),
+      row("MoE", MOE_256, 35.7),
+      row("hierarchical MoE", MOE_256_H, 36.0),
+      row("hierarchical MoE", MOE_1024_H, 34.6),
+      row("hierarchical MoE", MOE_4096_H, 34.1)),
   /** Wider and wider models, with experts and without. */
   FIGURE2_RIGHT(
       "Figure 2, right: perplexity by operations",

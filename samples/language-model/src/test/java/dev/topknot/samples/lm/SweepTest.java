@@ -19,6 +19,8 @@ import java.util.Arrays;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -61,13 +63,21 @@ class SweepTest {
     assertThat(operations).isEqualTo(32 * d * d).isEqualTo(dense.reported("of these counted"));
     for (Sweep.Row row : Sweep.FIGURE2_LEFT.rows()) {
       Model model = new SweptModel(row.model(), scale);
-      boolean gated = row.label().matches("MoE-\\d+");
-      long experts = gated ? Long.parseLong(row.label().replaceFirst("MoE-", "")) : 0;
       assertThat(model.reported("ops/timestep"))
           .as(row.label())
-          .isEqualTo(operations + 2 * d * experts);
+          .isEqualTo(operations + 2 * d * choices(row.label()));
       assertThat(Model.named(model.toString())).isEqualTo(model);
     }
+  }
+
+  /** Experts and groups that a token is compared with: √n groups and the experts of two of them. */
+  private static long choices(String label) {
+    Matcher gated = Pattern.compile("MoE-(\\d+)(-h)?").matcher(label);
+    if (!gated.matches()) {
+      return 0;
+    }
+    long experts = Long.parseLong(gated.group(1));
+    return gated.group(2) == null ? experts : 3 * Math.round(Math.sqrt((double) experts));
   }
 
   @Test

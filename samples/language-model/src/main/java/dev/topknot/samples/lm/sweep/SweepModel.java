@@ -17,6 +17,11 @@ public enum SweepModel {
       "MoE-1-Wide",
       in(Tiny.Moe1Wide.class, TopknotTiny_Moe1Wide::on),
       in(Small.Moe1Wide.class, TopknotSmall_Moe1Wide::on)),
+  /** One expert of four hidden layers. */
+  MOE_1_DEEP(
+      "MoE-1-Deep",
+      in(Tiny.Moe1Deep.class, TopknotTiny_Moe1Deep::on),
+      in(Small.Moe1Deep.class, TopknotSmall_Moe1Deep::on)),
   /** 4 experts, all for every token. */
   MOE_4(
       "MoE-4",
@@ -32,6 +37,21 @@ public enum SweepModel {
       "MoE-256",
       in(Tiny.Moe256.class, TopknotTiny_Moe256::on),
       in(Small.Moe256.class, TopknotSmall_Moe256::on)),
+  /** 2 of 16 groups, 2 experts in each. */
+  MOE_256_H(
+      "MoE-256-h",
+      in(Tiny.Moe256H.class, TopknotTiny_Moe256H::on),
+      in(Small.Moe256H.class, TopknotSmall_Moe256H::on)),
+  /** 2 of 32 groups, 2 experts in each. */
+  MOE_1024_H(
+      "MoE-1024-h",
+      in(Tiny.Moe1024H.class, TopknotTiny_Moe1024H::on),
+      in(Small.Moe1024H.class, TopknotSmall_Moe1024H::on)),
+  /** 2 of 64 groups, 2 experts in each. */
+  MOE_4096_H(
+      "MoE-4096-h",
+      in(Tiny.Moe4096H.class, TopknotTiny_Moe4096H::on),
+      in(Small.Moe4096H.class, TopknotSmall_Moe4096H::on)),
   /** Four LSTMs of half the width. */
   LSTM_4_HALF(
       "4xLSTM, half as wide",

@@ -7,6 +7,7 @@ import dev.topknot.dsl.Activation;
 import dev.topknot.dsl.Dropout;
 import dev.topknot.dsl.Embedding;
 import dev.topknot.dsl.Expert;
+import dev.topknot.dsl.Hierarchy;
 import dev.topknot.dsl.Lstm;
 import dev.topknot.dsl.MoELayer;
 import dev.topknot.dsl.MoEModel;
@@ -20,9 +21,9 @@ import dev.topknot.runtime.MoE;
  * The models of the sweeps in a size for minutes, to try the commands with.
  *
  * <p>As in [S17] appendix C a model is an embedding of width d, an LSTM of d units, experts,
- * another LSTM and a softmax; an expert has 2 d hidden units. So 4 experts, one of 8 d, and two
- * more LSTMs do the same number of operations for each token, 16 d² multiply-adds, to which a gate
- * adds 2 d for each expert.
+ * another LSTM and a softmax; an expert has 2 d hidden units. So 4 experts, one of 8 d, one of four
+ * layers of 2 d, and two more LSTMs do the same number of operations for each token, 16 d²
+ * multiply-adds, to which a gate adds 2 d for each expert or group that it chooses from.
  */
 public final class Tiny {
   private static final int BATCH = 16;
@@ -56,6 +57,17 @@ public final class Tiny {
     @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
+  /** One expert of four hidden layers. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe1Deep extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 1, k = 1) @Expert(hidden = {2 * D, 2 * D, 2 * D, 2 * D}, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
   /** 4 experts, all for every token. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe4 extends LanguageModel {
@@ -84,6 +96,39 @@ public final class Tiny {
     @Embedding(vocabulary = WORDS, width = D)                           Layer words();
     @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
     @MoELayer(experts = 256, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 256 experts in 16 groups, of which each token goes to 2 in 2. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe256H extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 256, k = 2) @Hierarchy(groups = 16, k = 2) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 1024 experts in 32 groups, of which each token goes to 2 in 2. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe1024H extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 1024, k = 2) @Hierarchy(groups = 32, k = 2) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
+  /** 4096 experts in 64 groups, of which each token goes to 2 in 2. */
+  @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
+  public interface Moe4096H extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 4096, k = 2) @Hierarchy(groups = 64, k = 2) @Expert(hidden = 2 * D, activation = RELU)
         @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
     @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
     @Softmax(vocabulary = WORDS)                                        Layer next();
