@@ -16,14 +16,7 @@ struct Bf16Tile {
   static constexpr int M = 64, N = 64, K = 32;
   static constexpr int CHUNK = 2;
   static constexpr int THREADS = 256;
-
-  /** Of a multiprocessor; three leave 80 registers a thread, too few on sm_80 for odd widths. */
-#if defined(TOPKNOT_WGMMA) || defined(TOPKNOT_HOST)
-  static constexpr int BLOCKS = 3;
-#else
-  static constexpr int BLOCKS = 2;
-#endif
-
+  static constexpr int BLOCKS = 3;  // of a multiprocessor: 80 registers a thread
 
   /** Warps along a row of c, and how much of c each has, in fragments of 16 x 8. */
   static constexpr int WARPS_N = 4, FRAGMENTS_M = 2, FRAGMENTS_N = 2;
