@@ -51,7 +51,7 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
 
 #define TOPKNOT_EXPERTS_PRODUCTS(prefix, S)                                                       \
   TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, S::WIDTH % 4 == 0 ? S::Tile::BLOCKS : 2)                       \
   prefix##_forward_hidden(const Stored<S>* x, const int* offsets, const int* rows,                \
                           const float* w1, float* hidden, Stored<S>* activation) {                \
     hiddenForward<S>(ByExpert<S>{offsets, rows}, x, w1, hidden, activation);                      \

@@ -152,6 +152,9 @@ class GeneratedLayerTest {
             TopknotSpecs_RoundedWide::on,
             new LayerCase(200, 190, 72, 3, 2, 136, ActivationFunction.RELU, NOISY_TOP_K)),
         rounded(
+            TopknotSpecs_RoundedWideAgain::on,
+            new LayerCase(140, 139, 40, 2, 2, 72, ActivationFunction.RELU, TOP_K)),
+        rounded(
             TopknotSpecs_RoundedWideGated::on,
             new LayerCase(150, 150, 136, 2, 1, 40, ActivationFunction.SWIGLU, SOFTMAX_TOP_K)),
         layer(

@@ -183,6 +183,19 @@ final class Specs {
   @Expert(hidden = 40, activation = ActivationFunction.SWIGLU)
   interface RoundedWideGated extends MoE {}
 
+  /** Likewise, with hidden activations that backward computes again. */
+  @MoELayer(
+      experts = 2,
+      k = 2,
+      width = 40,
+      tokens = 140,
+      gating = Gating.TOP_K,
+      importanceLoss = IMPORTANCE,
+      recompute = true,
+      precision = Precision.BF16)
+  @Expert(hidden = 72)
+  interface RoundedWideAgain extends MoE {}
+
   /** So many experts that the gate's products are split. */
   @MoELayer(
       experts = 130,
