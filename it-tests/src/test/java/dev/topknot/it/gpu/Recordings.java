@@ -51,6 +51,9 @@ final class Recordings {
 
   private static final double TOLERANCE = 1e-5;
 
+  /** Where a last bit of a sum decides which bf16 its rounding gives, 2^-8 of the value apart. */
+  private static final double BF16_TOLERANCE = 1e-3;
+
   /** The 96 bytes of struct Run: see run.cuh. */
   private static final int RUN_BYTES = 96;
 
@@ -69,37 +72,40 @@ final class Recordings {
     this.emulated = emulated;
   }
 
-  private static final Program TWIN = new Program("Twin", Twin.class, Recordings::train);
+  private static final Program TWIN = new Program("Twin", Twin.class, TOLERANCE, Recordings::train);
 
   private static final Program NOISY =
-      layer("Noisy", TopknotShapes_Noisy::on, TopknotShapes_Noisy.TOKENS);
+      layer("Noisy", TOLERANCE, TopknotShapes_Noisy::on, TopknotShapes_Noisy.TOKENS);
 
   private static final List<Program> PROGRAMS =
       List.of(
           TWIN,
           NOISY,
-          layer("Gated", TopknotShapes_Gated::on, TopknotShapes_Gated.TOKENS),
-          layer("Switched", TopknotShapes_Switched::on, TopknotShapes_Switched.TOKENS),
-          layer("Wide", TopknotShapes_Wide::on, TopknotShapes_Wide.TOKENS),
-          layer("Single", TopknotShapes_Single::on, TopknotShapes_Single.TOKENS));
+          layer("Gated", TOLERANCE, TopknotShapes_Gated::on, TopknotShapes_Gated.TOKENS),
+          layer("Switched", TOLERANCE, TopknotShapes_Switched::on, TopknotShapes_Switched.TOKENS),
+          layer("Wide", BF16_TOLERANCE, TopknotShapes_Wide::on, TopknotShapes_Wide.TOKENS),
+          layer("Single", TOLERANCE, TopknotShapes_Single::on, TopknotShapes_Single.TOKENS));
 
   /**
    * What is recorded.
    *
    * @param kernels name of the generated source
    * @param beside the class beside which it lies
+   * @param tolerance how far a device may be from the emulator
    * @param work what is asked of the device
    */
-  private record Program(String kernels, Class<?> beside, Consumer<Device> work) {
+  private record Program(String kernels, Class<?> beside, double tolerance, Consumer<Device> work) {
     Path file(Path folder, String ending) {
       return folder.resolve(kernels + ending);
     }
   }
 
-  private static Program layer(String name, BiFunction<Device, Long, MoE> opener, int tokens) {
+  private static Program layer(
+      String name, double tolerance, BiFunction<Device, Long, MoE> opener, int tokens) {
     return new Program(
         "Shapes_" + name,
         Shapes.class,
+        tolerance,
         device -> {
           try (MoE layer = opener.apply(device, 1L)) {
             passes(device, layer, tokens);
@@ -198,7 +204,7 @@ final class Recordings {
       }
       findings.check(
           program.kernels,
-          worst <= TOLERANCE && !replay.output().hasRemaining(),
+          worst <= program.tolerance && !replay.output().hasRemaining(),
           String.format(
               Locale.ROOT,
               "%s, %d reads, largest relative distance %.1e",

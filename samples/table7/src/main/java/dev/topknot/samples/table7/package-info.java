@@ -1,0 +1,2 @@
+/** The models of [S17] table 7, as annotated interfaces. */
+package dev.topknot.samples.table7;
