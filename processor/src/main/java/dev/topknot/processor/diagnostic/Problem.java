@@ -122,10 +122,6 @@ public enum Problem {
       "SWIGLU outside @Expert",
       "{attribute} = SWIGLU on @{annotation}: it is a gated hidden layer with three matrices, no"
           + " function of one element; use it on @Expert, or another function here"),
-  HIERARCHY_GATING(
-      "TK028",
-      "hierarchy of other gates",
-      "gating = {gating} beside @Hierarchy is not supported yet; use NOISY_TOP_K"),
 
   // Gates.
   SOFTMAX_NOT_DENSE(
@@ -133,6 +129,10 @@ public enum Problem {
       "softmax gating with k below experts",
       "k = {k} under SOFTMAX, but experts = {experts}: the softmax over all experts sends every token"
           + " to every expert; use k = {experts}, or gating = SOFTMAX_TOP_K"),
+  HIERARCHY_GATING(
+      "TK028",
+      "hierarchy of other gates",
+      "gating = {gating} beside @Hierarchy is not supported yet; use NOISY_TOP_K"),
   DENSE_SOFTMAX(
       "TK029",
       "softmax gating over many experts",
@@ -161,8 +161,6 @@ public enum Problem {
       "{name} is compiled for the CPU only: on a GPU, {launch}, the most that CUDA launches; make"
           + " its sizes smaller to run it there",
       false),
-  THRESHOLD_INVALID(
-      "TK038", "evaluationK or threshold out of range", "{attribute} = {value}: {reason}"),
 
   // Kinds of experts.
   COUNTS_DIFFER(
@@ -184,6 +182,8 @@ public enum Problem {
       "SWIGLU with several hidden layers",
       "hidden lists {count} layers, but SWIGLU is one gated hidden layer with three matrices; keep"
           + " one width, or use another activation"),
+  THRESHOLD_INVALID(
+      "TK038", "evaluationK or threshold out of range", "{attribute} = {value}: {reason}"),
 
   // Models.
   NO_LAYERS(
