@@ -14,6 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
 import java.util.stream.Collectors;
 import javax.annotation.processing.Filer;
 import javax.lang.model.element.Element;
@@ -48,13 +49,15 @@ public final class Writers {
         ElementFilter.typesIn(elements.getAllMembers(root)).stream()
             .map(type -> type.getSimpleName().toString())
             .collect(Collectors.toCollection(TreeSet::new));
+    CompletableFuture<String> report =
+        CompletableFuture.supplyAsync(() -> ReportWriter.write(plan));
     for (JavaWriter.Source source : java(name, root).write(plan, inherited)) {
       write(name, source, root);
     }
     if (DeviceCalls.complete(plan)) {
       resource(name, ".cu", CuWriter.write(plan, new KernelNames(plan)), root);
     }
-    resource(name, ".topknot.md", ReportWriter.write(plan), root);
+    resource(name, ".topknot.md", report.join(), root);
   }
 
   private void resource(SpecName name, String extension, String text, Element root)

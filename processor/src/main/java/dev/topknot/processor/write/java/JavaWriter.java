@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 
@@ -46,22 +47,25 @@ public final class JavaWriter {
    * @param inherited simple names of types within the interface
    */
   public List<Source> write(Plan plan, Set<String> inherited) {
-    SpecName name = plan.spec().name();
-    List<Source> sources = new ArrayList<>();
-    sources.add(source(name, new EntryWriter(plan, inherited).write()));
-    sources.add(source(name, new CpuWriter(plan).write()));
+    List<Supplier<TypeSpec>> types = new ArrayList<>();
+    types.add(new EntryWriter(plan, inherited)::write);
+    types.add(new CpuWriter(plan)::write);
     if (DeviceCalls.complete(plan)) {
-      sources.add(source(name, new CudaWriter(plan, new KernelNames(plan)).write()));
+      types.add(new CudaWriter(plan, new KernelNames(plan))::write);
     }
-    return sources;
+    // Side by side, for in a compiler just started writing takes longer than all before it.
+    List<Source> drafts =
+        types.parallelStream().map(type -> draft(plan.spec().name(), type.get())).toList();
+    return drafts.stream().map(this::finish).toList();
   }
 
   /** Writes the entry class of an interface that has errors; its methods throw. */
   public Source writeBroken(SpecName name, boolean isPublic, boolean isModel) {
-    return source(name, new BrokenEntryWriter(name, isModel).write(isPublic));
+    return finish(draft(name, new BrokenEntryWriter(name, isModel).write(isPublic)));
   }
 
-  private Source source(SpecName spec, TypeSpec type) {
+  /** A file with all its imports. */
+  private Source draft(SpecName spec, TypeSpec type) {
     TypeSpec.Builder annotated = type.toBuilder().addAnnotation(MARKER);
     generated.ifPresent(
         name ->
@@ -75,7 +79,12 @@ public final class JavaWriter {
             .indent("  ")
             .build()
             .toString();
-    return new Source(type.name(), JAVA_LANG.matcher(text).replaceAll(this::needed));
+    return new Source(type.name(), text);
+  }
+
+  /** Asks the compiler, which only its own thread may. */
+  private Source finish(Source draft) {
+    return new Source(draft.simpleName(), JAVA_LANG.matcher(draft.text()).replaceAll(this::needed));
   }
 
   /** A type of java.lang is imported only where one of the package would hide it. */
