@@ -65,21 +65,22 @@ public @interface MoELayer {
   /**
    * The weight of L_batchwise ([S17] appendix F), by which the thresholds of {@link
    * Gating#STRICTLY_BALANCED} learn: a sum over the tokens of the batch, whose gradient reaches the
-   * gate's weights too. 0 leaves the thresholds where they start.
+   * gate's weights too. With many tokens it is large beside a mean loss, also in the norm that
+   * gradients are clipped by. 0 leaves the thresholds where they start.
    */
   double thresholdLoss() default 1;
 
   /**
-   * Where every threshold of {@link Gating#STRICTLY_BALANCED} starts, a finite probability. At 0
+   * Where every threshold of {@link Gating#STRICTLY_BALANCED} starts, a probability below 1. At 0
    * evaluation begins with every token at every expert.
    */
   double threshold() default 0;
 
   /**
    * How many experts a token is sent to on average at most in an evaluation under {@link
-   * Gating#STRICTLY_BALANCED}, 1 to {@link #experts}: memory is planned for so many times the
-   * tokens of a call. More is an {@code EvaluationOverflowException}. Left out, it is all experts,
-   * which cannot be exceeded.
+   * Gating#STRICTLY_BALANCED}, {@link #k} to {@link #experts}: memory is planned for so many times
+   * the tokens of a call. More is an {@code EvaluationOverflowException}. Left out, it is all
+   * experts, which cannot be exceeded.
    */
   int evaluationK() default 0;
 

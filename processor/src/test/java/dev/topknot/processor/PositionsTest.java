@@ -297,6 +297,14 @@ class PositionsTest {
             interface News extends MoE {}
             """)
         .check();
+    MarkedSource.of(
+            """
+            /*TK021*/ @MoELayer(experts = 4, k = 2, width = 4, tokens = 4, recompute = true)
+            @Expert(hidden = 8)
+            @Expert(hidden = {8, 8, 8, 8, 8, 8, 8, 8}, shared = true, count = 15)
+            interface News extends MoE {}
+            """)
+        .check();
   }
 
   @Test

@@ -71,7 +71,8 @@ public interface LanguageModel extends AutoCloseable {
    * As the other, and tells of each batch how its valid tokens were routed.
    *
    * @param routed hears of each batch the routing of each gated layer, in the order of the layers;
-   *     token t of a routing is token t of the batch
+   *     token t of a routing is token t of the batch. Strictly balanced layers, which send a token
+   *     to any number of experts, have none
    */
   Evaluation evaluate(Iterable<Batch> batches, BiConsumer<Batch, List<Routing>> routed);
 

@@ -15,7 +15,7 @@ import java.util.Objects;
 @SuppressWarnings("ArrayRecordComponent")
 public record Routing(String layer, int k, int[] experts, float[] gates) {
 
-  /** Copies the arrays and checks that they speak of the same tokens. */
+  /** Copies the arrays, puts a token's best first, checks that they speak of the same tokens. */
   public Routing {
     if (k < 1 || experts.length != gates.length || experts.length % k != 0) {
       throw new IllegalArgumentException(
@@ -24,6 +24,28 @@ public record Routing(String layer, int k, int[] experts, float[] gates) {
     }
     experts = experts.clone();
     gates = gates.clone();
+    for (int first = 0; first < experts.length; first += k) {
+      sort(experts, gates, first, first + k);
+    }
+  }
+
+  /** By insertion: few, and in order but where two levels of gates chose. */
+  private static void sort(int[] experts, float[] gates, int from, int to) {
+    for (int i = from + 1; i < to; i++) {
+      int expert = experts[i];
+      float gate = gates[i];
+      int j = i;
+      for (; j > from && isBefore(gate, expert, gates[j - 1], experts[j - 1]); j--) {
+        experts[j] = experts[j - 1];
+        gates[j] = gates[j - 1];
+      }
+      experts[j] = expert;
+      gates[j] = gate;
+    }
+  }
+
+  private static boolean isBefore(float gate, int expert, float otherGate, int otherExpert) {
+    return gate > otherGate || (gate == otherGate && expert < otherExpert);
   }
 
   /** The experts of all tokens (a copy). */

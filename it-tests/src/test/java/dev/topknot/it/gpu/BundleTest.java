@@ -57,7 +57,7 @@ class BundleTest {
     }
     assertThat(found.at("/figures/rows")).isNotEmpty();
     assertThat(Files.readString(results.resolve("results.md")))
-        .contains("| instructions | 11 | 0 |")
+        .contains("| instructions | 13 | 0 |")
         .doesNotContain("failed**");
   }
 

@@ -112,19 +112,19 @@ final class GateRules {
             layer.site("evaluationK"),
             "evaluationK",
             layer.integer("evaluationK").orElseThrow(),
-            "an evaluation sends a token to 1 to %d experts on average; leave it out for all"
-                .formatted(moe.experts().orElseThrow()));
+            "an evaluation sends a token to k = %d to %d experts on average; leave it out for all"
+                .formatted(moe.k().orElse(1), moe.experts().orElseThrow()));
       }
-      invalid(layer, "threshold")
-          .ifPresent(
-              value ->
-                  findings.add(
-                      Problem.THRESHOLD_INVALID,
-                      layer.site("threshold"),
-                      "threshold",
-                      value,
-                      "a threshold of probabilities must be finite and at least 0; 0 lets every token"
-                          + " pass"));
+      double threshold = layer.number("threshold").orElse(0);
+      if (!(threshold >= 0 && threshold < 1)) {
+        findings.add(
+            Problem.THRESHOLD_INVALID,
+            layer.site("threshold"),
+            "threshold",
+            threshold,
+            "a threshold of probabilities is at least 0, where every token passes, and below 1, where"
+                + " none does");
+      }
     }
   }
 
@@ -132,7 +132,9 @@ final class GateRules {
   private static boolean unbounded(MoEView moe) {
     int experts = moe.experts().orElse(0);
     OptionalInt k = moe.layer().writtenInteger("evaluationK");
-    return experts >= 1 && k.isPresent() && (k.getAsInt() < 1 || k.getAsInt() > experts);
+    return experts >= 1
+        && k.isPresent()
+        && (k.getAsInt() < moe.k().orElse(1) || k.getAsInt() > experts);
   }
 
   private static boolean balanced(MoEView moe) {
@@ -141,11 +143,18 @@ final class GateRules {
 
   static void noisyTop1(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
-      if (moe.gated() && moe.k().orElse(0) == 1 && moe.layer().is("gating", Gating.NOISY_TOP_K)) {
-        findings.add(Problem.NOISY_TOP_1, moe.layer().site("k"));
+      if (!moe.gated() || !moe.layer().is("gating", Gating.NOISY_TOP_K)) {
+        continue;
+      }
+      boolean flat = moe.hierarchy().isEmpty();
+      if (moe.k().orElse(0) == 1) {
+        findings.add(
+            Problem.NOISY_TOP_1,
+            moe.layer().site("k"),
+            flat ? "k >= 2 or gating = SOFTMAX_TOP_K" : "k >= 2 where a group has as many experts");
       }
       if (moe.groups().isPresent() && moe.groupsOfToken().orElse(0) == 1) {
-        findings.add(Problem.NOISY_TOP_1, moe.hierarchy().orElseThrow().site("k"));
+        findings.add(Problem.NOISY_TOP_1, moe.hierarchy().orElseThrow().site("k"), "k >= 2");
       }
     }
   }

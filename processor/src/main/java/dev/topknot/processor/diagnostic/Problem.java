@@ -148,7 +148,7 @@ public enum Problem {
       "TK031",
       "k = 1 under noisy top-k",
       "k = 1 under NOISY_TOP_K: the softmax over one value is always 1 and has no gradient, so that"
-          + " the gate learns from the balancing losses only; use k >= 2 or gating = SOFTMAX_TOP_K",
+          + " the gate learns from the balancing losses only; use {advice}",
       false),
   NO_EFFECT(
       "TK032",

@@ -114,9 +114,10 @@ final class ExpertsLowering {
     }
   }
 
-  /** A forward call; where slots may be left over, what they hold is no fault. */
-  private void routed(Slots slots, Call call) {
-    b.forward(moe.balanced() ? call.resultIn(slots.routing.rows()) : call);
+  /** A forward call; what slots hold that are left over, or of another kind, is no fault. */
+  private void routed(ExpertRange range, Slots slots, Call call) {
+    boolean all = range.whole() && !moe.balanced();
+    b.forward(all ? call : call.resultIn(slots.routing.rows()));
   }
 
   private Tile tile(ExpertRange range, int hidden) {
@@ -153,7 +154,7 @@ final class ExpertsLowering {
         new ExpertsOp.Weights(weight(kind, "w1", h, width), weight(kind, "w2", width, h));
     Buffer gathered = b.work("gathered", pairs, width);
     Buffer hidden = work(kind, "hidden", pairs, h);
-    routed(slots, op.forward(ends.x(), slots.routing, weights, gathered, hidden, slots.out));
+    routed(range, slots, op.forward(ends.x(), slots.routing, weights, gathered, hidden, slots.out));
     if (training()) {
       ExpertsOp.Scratch scratch =
           new ExpertsOp.Scratch(
@@ -188,7 +189,10 @@ final class ExpertsLowering {
     SwigluExpertsOp.Hidden kept =
         new SwigluExpertsOp.Hidden(work(kind, "u1", pairs, h), work(kind, "v", pairs, h));
     Buffer hidden = work(kind, "hidden", pairs, h);
-    routed(slots, op.forward(ends.x(), slots.routing, weights, gathered, kept, hidden, slots.out));
+    routed(
+        range,
+        slots,
+        op.forward(ends.x(), slots.routing, weights, gathered, kept, hidden, slots.out));
     if (training()) {
       SwigluExpertsOp.Scratch scratch =
           new SwigluExpertsOp.Scratch(
@@ -244,9 +248,10 @@ final class ExpertsLowering {
       kept[i] = layer(kind, i, ops[i].keepsPreActivation(), pairs, "");
       Buffer in = i == 0 ? ends.x() : kept[i - 1].a;
       Buffer rows = i == 0 ? gathered : in;
-      routed(slots, ops[i].forward(in, slots.routing, weights[i], rows, kept[i].z, kept[i].a));
+      routed(
+          range, slots, ops[i].forward(in, slots.routing, weights[i], rows, kept[i].z, kept[i].a));
     }
-    routed(slots, output.forward(kept[layers - 1].a, slots.routing, last, slots.out));
+    routed(range, slots, output.forward(kept[layers - 1].a, slots.routing, last, slots.out));
     if (!training()) {
       return;
     }

@@ -38,7 +38,7 @@ public final class ReportWriter {
     writer.summary();
     writer.parameters();
     writer.memory();
-    if (plan.bytes() >= LARGE) {
+    if (plan.bytes() >= LARGE && DeviceCalls.complete(plan)) {
       MemoryChoices.of(plan.spec()).forEach(it -> writer.line("%s", it));
     }
     for (ProgramPlan program : plan.programs()) {
@@ -82,7 +82,7 @@ public final class ReportWriter {
     return switch (precision) {
       case FP32 -> "FP32";
       case BF16 ->
-          "BF16: on a GPU, products round their operands; sums, memory and the CPU are fp32";
+          "BF16: on a GPU, products round their operands; sums, parameters and the CPU are fp32";
     };
   }
 

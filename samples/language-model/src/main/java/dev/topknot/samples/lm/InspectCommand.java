@@ -82,7 +82,12 @@ final class InspectCommand implements Callable<Integer> {
       Balance balance = gated.get(number);
       requireExperts(balance);
       Contexts contexts = new Contexts(balance.experts(), model.batch(), top);
-      model.evaluate(batches, (batch, routings) -> contexts.add(batch, routings.get(number)));
+      model.evaluate(
+          batches,
+          (batch, routings) ->
+              routings.stream()
+                  .filter(routing -> routing.layer().equals(balance.layer()))
+                  .forEach(routing -> contexts.add(batch, routing)));
       out.printf(
           Locale.ROOT,
           "%s, layer %s of %d experts, %,d held-out tokens of %s%n",
