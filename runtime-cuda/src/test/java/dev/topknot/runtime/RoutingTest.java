@@ -26,6 +26,15 @@ class RoutingTest {
     assertThatThrownBy(() -> routing.expert(0, 2)).isInstanceOf(IndexOutOfBoundsException.class);
   }
 
+  /** As two levels of gates leave them. */
+  @Test
+  void putsATokensBestFirst() {
+    Routing routing =
+        new Routing("experts", 3, new int[] {9, 1, 4, 2, 0, 1}, new float[] {1, 3, 2, 5, 5, 5});
+    assertThat(routing.experts()).containsExactly(1, 4, 9, 0, 1, 2);
+    assertThat(routing.gates()).containsExactly(3, 2, 1, 5, 5, 5);
+  }
+
   @Test
   void refusesArraysThatDoNotFit() {
     assertThatThrownBy(() -> new Routing("a", 2, new int[3], new float[3]))

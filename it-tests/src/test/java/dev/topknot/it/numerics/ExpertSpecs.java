@@ -132,6 +132,21 @@ final class ExpertSpecs {
   @Expert(shared = true, hidden = 20, activation = ActivationFunction.SWIGLU)
   interface KindsRounded extends MoE {}
 
+  /** Rows enough for the wide tile. */
+  @MoELayer(
+      experts = 4,
+      k = 2,
+      width = 72,
+      tokens = 200,
+      gating = Gating.TOP_K,
+      importanceLoss = IMPORTANCE,
+      precision = Precision.BF16,
+      recompute = true)
+  @Expert(count = 2, hidden = 136)
+  @Expert(hidden = 72, activation = ActivationFunction.SWIGLU)
+  @Expert(shared = true, hidden = 64)
+  interface KindsWide extends MoE {}
+
   @MoELayer(experts = 1, k = 1, width = 10, tokens = 33)
   @Expert(hidden = 24)
   @Expert(shared = true, hidden = 7, activation = ActivationFunction.SWIGLU)

@@ -193,7 +193,14 @@ class GeneratedLayerTest {
                     new Kind(3, ActivationFunction.SWIGLU, false),
                     new Kind(1, ActivationFunction.GELU, true),
                     new Kind(3, ActivationFunction.RELU, false),
-                    new Kind(1, ActivationFunction.SWIGLU, true))));
+                    new Kind(1, ActivationFunction.SWIGLU, true))),
+        rounded(
+            TopknotExpertSpecs_KindsWide::on,
+            new LayerCase(200, 190, 72, 4, 2, 0, null, TOP_K)
+                .of(
+                    new Kind(2, ActivationFunction.RELU, false),
+                    new Kind(2, ActivationFunction.SWIGLU, false),
+                    new Kind(1, ActivationFunction.RELU, true))));
   }
 
   private static Generated layer(Opener opener, LayerCase c) {
