@@ -14,20 +14,27 @@ final class ExpertRules {
   private ExpertRules() {}
 
   static void besideALayer(Declaration declaration, Findings findings) {
-    alone(declaration.marks(), declaration.name().nested(), findings);
+    alone("Expert", Problem.EXPERT_ALONE, declaration, findings);
+  }
+
+  /** Reports an annotation that belongs to a layer where there is no {@code @MoELayer}. */
+  static void alone(
+      String annotation, Problem problem, Declaration declaration, Findings findings) {
+    alone(annotation, problem, declaration.marks(), declaration.name().nested(), findings);
     for (Method method : declaration.methods()) {
       if (method.layer().isEmpty()) {
-        alone(method.marks(), method.signature(), findings);
+        alone(annotation, problem, method.marks(), method.signature(), findings);
       }
     }
   }
 
-  private static void alone(List<Mark> marks, String name, Findings findings) {
+  private static void alone(
+      String annotation, Problem problem, List<Mark> marks, String name, Findings findings) {
     if (marks.stream().noneMatch(mark -> mark.name().equals("MoELayer"))) {
       marks.stream()
-          .filter(mark -> mark.name().equals("Expert"))
+          .filter(mark -> mark.name().equals(annotation))
           .findFirst()
-          .ifPresent(mark -> findings.add(Problem.EXPERT_ALONE, mark.site(), name));
+          .ifPresent(mark -> findings.add(problem, mark.site(), name));
     }
   }
 

@@ -4,10 +4,8 @@ import dev.topknot.dsl.Gating;
 import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.model.Declaration;
-import dev.topknot.processor.model.Declaration.Method;
 import dev.topknot.processor.model.Mark;
 import dev.topknot.processor.model.Site;
-import java.util.List;
 import java.util.OptionalInt;
 
 /** What {@code @Hierarchy} may say, and where. */
@@ -18,25 +16,12 @@ final class HierarchyRules {
   private HierarchyRules() {}
 
   static void besideALayer(Declaration declaration, Findings findings) {
-    alone(declaration.marks(), declaration.name().nested(), findings);
-    for (Method method : declaration.methods()) {
-      if (method.layer().isEmpty()) {
-        alone(method.marks(), method.signature(), findings);
-      }
-    }
+    ExpertRules.alone("Hierarchy", Problem.HIERARCHY_ALONE, declaration, findings);
     for (MoEView moe : MoEView.in(declaration)) {
       if (moe.experts().orElse(0) == 1) {
         moe.hierarchy()
             .ifPresent(mark -> findings.add(Problem.HIERARCHY_ALONE, mark.site(), moe.name()));
       }
-    }
-  }
-
-  private static void alone(List<Mark> marks, String name, Findings findings) {
-    if (marks.stream().noneMatch(mark -> mark.name().equals("MoELayer"))) {
-      marks.stream()
-          .filter(mark -> mark.name().equals("Hierarchy"))
-          .forEach(mark -> findings.add(Problem.HIERARCHY_ALONE, mark.site(), name));
     }
   }
 

@@ -73,7 +73,7 @@ record DenseOp(
 
   /** Whether the derivative needs x·Wᵀ + b itself, not only the output. */
   boolean keepsPreActivation() {
-    return activation == ActivationFunction.GELU;
+    return ProductOp.slopeNeedsInput(activation);
   }
 
   Call forward(Buffer x, Buffer weight, Buffer bias, Buffer z, Buffer y) {

@@ -94,7 +94,7 @@ record ExpertsHiddenOp(
 
   /** Whether the derivative needs in·Wᵀ itself, not only the activation. */
   boolean keepsPreActivation() {
-    return activation == ActivationFunction.GELU;
+    return ProductOp.slopeNeedsInput(activation);
   }
 
   private Operand rowsOf(Buffer gathered) {

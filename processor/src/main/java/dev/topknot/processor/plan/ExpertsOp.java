@@ -61,7 +61,7 @@ record ExpertsOp(
     Products.Grouped grouped = products.grouped(range);
     Argument activated = scratch("activation", tile.keptBytes() * slots * hidden);
     Argument x = products.read("x", operand(0), tokens, width);
-    boolean apart = activation == ActivationFunction.GELU || tile.keepsRounded();
+    boolean apart = ProductOp.slopeNeedsInput(activation) || tile.keepsRounded();
     if (method.equals("forward")) {
       Argument a = apart ? activated : operand(6);
       return Kernel.all(

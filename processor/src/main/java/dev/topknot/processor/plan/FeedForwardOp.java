@@ -34,7 +34,7 @@ record FeedForwardOp(
   public List<Kernel> kernels(String method) {
     Products products = new Products(tile);
     Argument activated = // where what is kept is not the activation
-        activation == ActivationFunction.GELU || tile.keepsRounded()
+        ProductOp.slopeNeedsInput(activation) || tile.keepsRounded()
             ? scratch("activation", tile.keptBytes() * (long) tokens * hidden)
             : operand(3);
     Argument x = products.read("x", operand(0), tokens, width);
@@ -48,7 +48,7 @@ record FeedForwardOp(
                   "forward_output", tokens, width, hidden, activated, operand(2), operand(4))));
     }
     if (method.equals("recompute")) {
-      boolean apart = activation == ActivationFunction.GELU || tile.keepsRounded();
+      boolean apart = ProductOp.slopeNeedsInput(activation) || tile.keepsRounded();
       return Kernel.all(
           products.rounding("forward_round", tokens, width, List.of(operand(0)), List.of(x)),
           List.of(

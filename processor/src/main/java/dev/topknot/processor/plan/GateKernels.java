@@ -1,6 +1,8 @@
 package dev.topknot.processor.plan;
 
 import static dev.topknot.processor.plan.Argument.constant;
+import static dev.topknot.processor.plan.Argument.operand;
+import static dev.topknot.processor.plan.Argument.options;
 import static dev.topknot.processor.plan.Argument.run;
 import static dev.topknot.processor.plan.Argument.scratch;
 import static dev.topknot.processor.plan.Grid.blocks;
@@ -38,6 +40,51 @@ record GateKernels(int tokens, int width, int experts, int k, Tile tile) {
   /** Tokens of a block, one a warp, where a token needs shared memory for each choice. */
   static int warps(int k) {
     return k < 256 ? WARPS : 1;
+  }
+
+  /**
+   * Choosing with noise: operands x, both weights, clean, raw, noisy, chosen, gates; then the sums.
+   */
+  List<Kernel> noisy(String method) {
+    return List.of(
+        logits(
+            method,
+            2,
+            run(),
+            options(),
+            operand(0),
+            operand(1),
+            operand(2),
+            operand(3),
+            operand(4)),
+        select(
+            method,
+            run(),
+            options(),
+            operand(3),
+            operand(4),
+            operand(5),
+            operand(6),
+            operand(7),
+            thresholds()),
+        partials(
+            method,
+            run(),
+            options(),
+            operand(3),
+            operand(4),
+            operand(6),
+            operand(7),
+            thresholds(),
+            partialSums()));
+  }
+
+  /** Choosing without: operands x, weights, clean, chosen, gates. */
+  List<Kernel> plain(String method) {
+    return List.of(
+        logits(method, 1, run(), operand(0), operand(1), operand(2)),
+        select(method, run(), operand(2), operand(3), operand(4)),
+        partials(method, run(), operand(3), operand(4), partialSums()));
   }
 
   /** Logits of so many pairs of operands. */

@@ -42,44 +42,13 @@ record NoisyTopKGateOp(String layer, int tokens, int width, MoE moe, int streamL
     GateKernels gate = new GateKernels(tokens, width, moe, tile);
     return switch (method) {
       case "forward" ->
-          List.of(
-              gate.logits(
-                  method,
-                  2,
-                  run(),
-                  options(),
-                  operand(0),
-                  operand(1),
-                  operand(2),
-                  operand(3),
-                  operand(4)),
-              gate.select(
-                  method,
-                  run(),
-                  options(),
-                  operand(3),
-                  operand(4),
-                  operand(5),
-                  operand(6),
-                  operand(7),
-                  gate.thresholds()),
-              gate.partials(
-                  method,
-                  run(),
-                  options(),
-                  operand(3),
-                  operand(4),
-                  operand(6),
-                  operand(7),
-                  gate.thresholds(),
-                  gate.partialSums()),
-              gate.sums(method, run(), gate.partialSums(), operand(8), operand(9)));
+          Kernel.all(
+              gate.noisy(method),
+              List.of(gate.sums(method, run(), gate.partialSums(), operand(8), operand(9))));
       case "infer" ->
-          List.of(
-              gate.logits(method, 1, run(), operand(0), operand(1), operand(2)),
-              gate.select(method, run(), operand(2), operand(3), operand(4)),
-              gate.partials(method, run(), operand(3), operand(4), gate.partialSums()),
-              gate.sums(method, run(), gate.partialSums(), operand(5), operand(6)));
+          Kernel.all(
+              gate.plain(method),
+              List.of(gate.sums(method, run(), gate.partialSums(), operand(5), operand(6))));
       case "backward" ->
           Kernel.all(
               List.of(

@@ -45,47 +45,8 @@ record PrimaryGateOp(String layer, int tokens, int width, MoE moe, int streamLay
   public List<Kernel> kernels(String method) {
     GateKernels gate = new GateKernels(tokens, width, groups(), k(), Tile.FP32);
     return switch (method) {
-      case "forward" ->
-          choose(
-              method,
-              9,
-              gate.logits(
-                  method,
-                  2,
-                  run(),
-                  options(),
-                  operand(0),
-                  operand(1),
-                  operand(2),
-                  operand(3),
-                  operand(4)),
-              gate.select(
-                  method,
-                  run(),
-                  options(),
-                  operand(3),
-                  operand(4),
-                  operand(5),
-                  operand(6),
-                  operand(7),
-                  gate.thresholds()),
-              gate.partials(
-                  method,
-                  run(),
-                  options(),
-                  operand(3),
-                  operand(4),
-                  operand(6),
-                  operand(7),
-                  gate.thresholds(),
-                  gate.partialSums()));
-      case "infer" ->
-          choose(
-              method,
-              6,
-              gate.logits(method, 1, run(), operand(0), operand(1), operand(2)),
-              gate.select(method, run(), operand(2), operand(3), operand(4)),
-              gate.partials(method, run(), operand(3), operand(4), gate.partialSums()));
+      case "forward" -> choose(gate, method, 9, gate.noisy(method));
+      case "infer" -> choose(gate, method, 6, gate.plain(method));
       case "backward" ->
           Kernel.all(
               List.of(
@@ -119,12 +80,11 @@ record PrimaryGateOp(String layer, int tokens, int width, MoE moe, int streamLay
   }
 
   /** These kernels, the sums, and those that sort; {@code offsets} is the operand's number. */
-  private List<Kernel> choose(String method, int offsets, Kernel... gate) {
-    GateKernels shape = new GateKernels(tokens, width, groups(), k(), Tile.FP32);
-    List<Kernel> kernels = new ArrayList<>(List.of(gate));
+  private List<Kernel> choose(GateKernels gate, String method, int offsets, List<Kernel> choice) {
+    List<Kernel> kernels = new ArrayList<>(choice);
     // nobody reads the importance of groups
     Argument importance = scratch("groupImportance", (long) Float.BYTES * groups());
-    kernels.add(shape.sums(method, run(), shape.partialSums(), importance, operand(offsets - 1)));
+    kernels.add(gate.sums(method, run(), gate.partialSums(), importance, operand(offsets - 1)));
     kernels.addAll(
         DispatchOp.kernels(
             method,

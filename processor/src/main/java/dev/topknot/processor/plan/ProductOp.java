@@ -1,5 +1,6 @@
 package dev.topknot.processor.plan;
 
+import dev.topknot.dsl.ActivationFunction;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -7,6 +8,11 @@ import java.util.List;
 public interface ProductOp extends Op {
   /** The tile of its products. */
   Tile tile();
+
+  /** Whether a function's slope follows from its input only, not from its value. */
+  static boolean slopeNeedsInput(ActivationFunction function) {
+    return function == ActivationFunction.GELU;
+  }
 
   @Override
   default List<Constant> traits() {

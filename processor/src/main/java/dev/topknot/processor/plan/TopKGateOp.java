@@ -39,11 +39,9 @@ record TopKGateOp(String layer, int tokens, int width, MoE moe, Tile tile) imple
     GateKernels gate = new GateKernels(tokens, width, moe, tile);
     return switch (method) {
       case "forward", "infer" ->
-          List.of(
-              gate.logits(method, 1, run(), operand(0), operand(1), operand(2)),
-              gate.select(method, run(), operand(2), operand(3), operand(4)),
-              gate.partials(method, run(), operand(3), operand(4), gate.partialSums()),
-              gate.sums(method, run(), gate.partialSums(), operand(5), operand(6)));
+          Kernel.all(
+              gate.plain(method),
+              List.of(gate.sums(method, run(), gate.partialSums(), operand(5), operand(6))));
       case "backward" ->
           Kernel.all(
               List.of(
