@@ -1,9 +1,11 @@
 package dev.topknot.processor;
 
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.model.Site;
 import dev.topknot.processor.plan.Plan;
+import dev.topknot.processor.plan.Planner;
 import java.math.BigDecimal;
 import java.util.List;
 import java.util.Locale;
@@ -72,7 +74,16 @@ record MemoryLimit(OptionalLong bytes) {
             ? "most of it grows with the tokens: use fewer of them (batch, timesteps)"
             : "most of it grows with the parameters: use fewer or narrower experts, or a smaller"
                 + " vocabulary")
+        + leaner(plan)
         + ", or raise the limit";
+  }
+
+  /** What the annotations could save that cost no layer its size. */
+  private static String leaner(Plan plan) {
+    Plan leanest = Planner.plan(plan.spec().with(Optimizer.ADAM_FACTORED, true));
+    return leanest.bytes() < plan.bytes()
+        ? "; with optimizer = ADAM_FACTORED and recompute = true it is " + exact(leanest.bytes())
+        : "";
   }
 
   private static String list(List<Plan.Share> shares) {

@@ -3,9 +3,11 @@ package dev.topknot.processor;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.topknot.dsl.ActivationFunction;
+import dev.topknot.dsl.Optimizer;
 import dev.topknot.processor.diagnostic.Problem;
 import dev.topknot.processor.diagnostic.Report;
 import dev.topknot.processor.model.Site;
+import dev.topknot.processor.model.Spec;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
@@ -83,5 +85,19 @@ class MemoryLimitTest {
         report);
     assertThat(report.findings().get(0).text()).contains("fewer or narrower experts");
     assertThat(report.findings().get(1).text()).contains("grows with the tokens");
+  }
+
+  @Test
+  void theAdviceKnowsWhatTheAnnotationsCouldSave() {
+    MemoryLimit limit = new MemoryLimit(OptionalLong.of(1));
+    Spec spec = Specs.layer(Specs.moe(64, 2, 64, ActivationFunction.RELU), 16, 8);
+    Plan leanest = Planner.plan(spec.with(Optimizer.ADAM_FACTORED, true));
+    limit.check(Planner.plan(spec), Site.nowhere(), report);
+    limit.check(leanest, Site.nowhere(), report);
+    assertThat(report.findings().get(0).text())
+        .contains(
+            "with optimizer = ADAM_FACTORED and recompute = true it is",
+            leanest.bytes() + " bytes");
+    assertThat(report.findings().get(1).text()).doesNotContain("ADAM_FACTORED");
   }
 }

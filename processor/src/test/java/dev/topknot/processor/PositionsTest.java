@@ -291,6 +291,22 @@ class PositionsTest {
   void tooManySharedExperts() {
     MarkedSource.of(
             """
+            /*TK021*/ @MoELayer(experts = 4097, k = 2, width = 4, tokens = 4)
+            @Expert(count = 1, hidden = 8)
+            @Expert(hidden = 1_000_000)
+            interface News extends MoE {}
+            """)
+        .check();
+    MarkedSource.of(
+            """
+            @MoELayer(experts = 4097, k = 2, width = 4, tokens = 4)
+            @Expert(count = 1, hidden = 1_000_000)
+            @Expert(hidden = 8)
+            interface News extends MoE {}
+            """)
+        .check();
+    MarkedSource.of(
+            """
             /*TK021*/ @MoELayer(experts = 4, k = 2, width = 4, tokens = 4)
             @Expert(hidden = 8)
             @Expert(hidden = 8, shared = true, count = 65)

@@ -80,6 +80,16 @@ record MoEView(
     return routed().stream().filter(kind -> !kind.wrote("count")).toList();
   }
 
+  /** How many experts are of a kind: as written, one if shared, else what is left; at least 1. */
+  long count(Mark kind) {
+    if (kind.flag("shared") || kind.wrote("count")) {
+      return Math.max(1, kind.writtenInteger("count").orElse(1));
+    }
+    long others =
+        routed().stream().mapToLong(other -> other.writtenInteger("count").orElse(0)).sum();
+    return Math.max(1, experts().orElse(1) - others);
+  }
+
   /** Whether the compiler could read what its kinds say, and its number of experts is one. */
   boolean readable() {
     return kinds.stream().allMatch(Mark::complete) && experts().orElse(0) >= 1;

@@ -117,12 +117,7 @@ final class SizeRules {
       long width = moe.width().orElse(1);
       long experts = moe.experts().orElse(1);
       long k = (long) moe.k().orElse(1) * moe.groupsOfToken().orElse(1);
-      long hidden =
-          moe.kinds().stream()
-              .flatMap(kind -> kind.integers("hidden").stream())
-              .mapToLong(Integer::longValue)
-              .max()
-              .orElse(1);
+      long hidden = widest(moe.kinds().stream());
       if (!LongStream.of(tokens, width, experts, k, hidden).allMatch(Sizes::valid) || k > experts) {
         continue;
       }
@@ -132,14 +127,18 @@ final class SizeRules {
           "parts",
           PARTS,
           "generated code has methods for",
-          parts(moe.kinds()));
+          parts(moe));
       product.rows("tokens x k", tokens, k);
       product.rows("tokens x experts", tokens, experts);
-      product.rows("experts x hidden", experts, hidden);
       product.rows("experts x width", experts, width);
-      product.floats("experts x hidden x width", experts, hidden, width);
-      if (moe.kinds().stream().anyMatch(kind -> kind.integers("hidden").size() > 1)) {
-        product.floats("experts x hidden x hidden", experts, hidden, hidden);
+      for (Mark kind : moe.kinds()) {
+        long count = moe.count(kind);
+        long widest = widest(Stream.of(kind));
+        product.rows("experts x hidden", count, widest);
+        product.floats("experts x hidden x width", count, widest, width);
+        if (kind.integers("hidden").size() > 1) {
+          product.floats("experts x hidden x hidden", count, widest, widest);
+        }
       }
       product.floats("tokens x k x hidden", tokens, k, hidden);
       product.floats("tokens x k x width", tokens, k, width);
@@ -151,15 +150,20 @@ final class SizeRules {
     }
   }
 
+  private static long widest(Stream<Mark> kinds) {
+    return kinds
+        .flatMap(kind -> kind.integers("hidden").stream())
+        .mapToLong(Integer::longValue)
+        .max()
+        .orElse(1);
+  }
+
   /** Layers of each kind, of shared experts each, that have calls of their own. */
-  private static long parts(List<Mark> kinds) {
-    return kinds.stream()
+  private static long parts(MoEView moe) {
+    return moe.kinds().stream()
         .mapToLong(
             kind ->
-                (kind.integers("hidden").size() + 1L)
-                    * (kind.flag("shared")
-                        ? Math.max(1, kind.writtenInteger("count").orElse(1))
-                        : 1))
+                (kind.integers("hidden").size() + 1L) * (kind.flag("shared") ? moe.count(kind) : 1))
         .sum();
   }
 

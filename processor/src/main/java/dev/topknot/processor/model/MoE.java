@@ -93,6 +93,16 @@ public record MoE(
     return kinds.stream().filter(ExpertKind::shared).toList();
   }
 
+  /** Experts of a group; all of them where there are no groups. */
+  public int groupSize() {
+    return hierarchy.map(it -> experts / it.groups()).orElse(experts);
+  }
+
+  /** Experts that a token takes in each of its groups; k where there are no groups. */
+  public int groupK() {
+    return hierarchy.map(it -> k / it.k()).orElse(k);
+  }
+
   /**
    * Groups of equally many experts, in their order.
    *

@@ -70,7 +70,7 @@ public record Counts(long parameters, long opsPerTimestep) {
     if (moe.hierarchy().isPresent()) {
       MoE.Hierarchy hierarchy = moe.hierarchy().get();
       logits += hierarchy.groups();
-      met = hierarchy.groups() + (long) hierarchy.k() * moe.experts() / hierarchy.groups();
+      met = hierarchy.groups() + (long) hierarchy.k() * moe.groupSize();
     }
     Counts gate = new Counts(gateMatrices * width * logits, gateMatrices * width * met);
     // k of all experts if the load is balanced

@@ -31,14 +31,9 @@ record GroupKernels(int tokens, int width, MoE moe) {
     return Math.multiplyExact(tokens, hierarchy().k());
   }
 
-  /** Experts of a group. */
-  private int size() {
-    return moe.experts() / groups();
-  }
-
   /** The launches that have a row where those of one gate have a token. */
   private GateKernels gate() {
-    return new GateKernels(pairs(), width, size(), moe.k() / hierarchy().k(), Tile.FP32);
+    return new GateKernels(pairs(), width, moe.groupSize(), moe.groupK(), Tile.FP32);
   }
 
   /** Blocks enough for tiles of rows of one group each. */
@@ -48,7 +43,7 @@ record GroupKernels(int tokens, int width, MoE moe) {
 
   /** Logits of so many pairs of operands. */
   Kernel logits(String method, int products, Argument... arguments) {
-    Grid grid = Grid.of(tiles(), blocks(size(), TILE.columns()), products);
+    Grid grid = Grid.of(tiles(), blocks(moe.groupSize(), TILE.columns()), products);
     return Kernel.of(method + "_logits", grid, TILE, TILE.sharedBytes(), arguments)
         .costing(flops(products), bytes(products));
   }
@@ -58,7 +53,7 @@ record GroupKernels(int tokens, int width, MoE moe) {
   }
 
   Kernel partials(String method, Argument... arguments) {
-    Grid grid = Grid.of(tiles(), blocks(size(), EXPERTS_OF_BLOCK));
+    Grid grid = Grid.of(tiles(), blocks(moe.groupSize(), EXPERTS_OF_BLOCK));
     return Kernel.of(method + "_partials", grid, EXPERTS_OF_BLOCK, 0, arguments);
   }
 
@@ -98,19 +93,20 @@ record GroupKernels(int tokens, int width, MoE moe) {
   }
 
   Kernel weight(Argument... arguments) {
-    Grid grid = TILE.grid(size(), width, 2L * groups());
+    Grid grid = TILE.grid(moe.groupSize(), width, 2L * groups());
     return Kernel.of("backward_weight", grid, TILE, TILE.sharedBytes(), arguments)
         .costing(flops(2), bytes(2));
   }
 
   private long flops(int products) {
-    return 2L * products * pairs() * width * size();
+    return 2L * products * pairs() * width * moe.groupSize();
   }
 
   /** The rows' vectors, and of each product the logits and the weights in use. */
   private long bytes(int products) {
-    long weights = (long) Math.min(groups(), pairs()) * size() * width;
-    return Float.BYTES * ((long) pairs() * width + products * ((long) pairs() * size() + weights));
+    long weights = (long) Math.min(groups(), pairs()) * moe.groupSize() * width;
+    return Float.BYTES
+        * ((long) pairs() * width + products * ((long) pairs() * moe.groupSize() + weights));
   }
 
   /** The last chosen logit of each row and the next in line. */
@@ -121,7 +117,7 @@ record GroupKernels(int tokens, int width, MoE moe) {
   /** Sums of importance and load of each tile of rows, in double. */
   Argument partialSums() {
     long parts = (long) groups() + pairs() / TILE.rows();
-    return scratch("partials", 2L * Double.BYTES * parts * size());
+    return scratch("partials", 2L * Double.BYTES * parts * moe.groupSize());
   }
 
   /** The gate values of both levels multiplied, in the order of the rows. */

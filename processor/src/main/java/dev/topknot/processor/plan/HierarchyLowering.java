@@ -45,8 +45,8 @@ final class HierarchyLowering {
     this.b = b;
     groups = moe.hierarchy().orElseThrow().groups();
     primaryK = moe.hierarchy().orElseThrow().k();
-    secondaryK = moe.k() / primaryK;
-    size = moe.experts() / groups;
+    secondaryK = moe.groupK();
+    size = moe.groupSize();
     pairs = Math.multiplyExact(tokens, primaryK);
     primaryGate = new PrimaryGateOp(name, tokens, width, moe, number);
     secondaryGate = new SecondaryGateOp(name, tokens, width, moe, number);

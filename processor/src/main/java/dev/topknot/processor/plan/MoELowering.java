@@ -61,9 +61,7 @@ final class MoELowering {
 
   private static String choice(MoE moe) {
     return moe.hierarchy()
-        .map(
-            it ->
-                "%d of %d groups, k = %d in each".formatted(it.k(), it.groups(), moe.k() / it.k()))
+        .map(it -> "%d of %d groups, k = %d in each".formatted(it.k(), it.groups(), moe.groupK()))
         .orElse("k = %d%s".formatted(moe.k(), moe.balanced() ? ", strictly balanced" : ""));
   }
 

@@ -38,7 +38,7 @@ record SecondaryGateOp(String layer, int tokens, int width, MoE moe, int streamL
 
   @Override
   public List<Product> products(String method) {
-    int size = moe.experts() / hierarchy().groups();
+    int size = moe.groupSize();
     List<Product> gate = groups().products(method, width, size);
     return method.equals("infer") ? gate : Product.all(gate, gate);
   }
