@@ -138,9 +138,49 @@ class StrictlyBalancedTest {
   @Expert(hidden = 67, activation = ActivationFunction.SWIGLU)
   interface RoundedGated extends MoE {}
 
+  /** Experts of three kinds. */
+  @MoELayer(
+      experts = 8,
+      k = 2,
+      width = 21,
+      tokens = 36,
+      gating = Gating.STRICTLY_BALANCED,
+      evaluationK = 7)
+  @Expert(count = 3, hidden = 24)
+  @Expert(count = 1, hidden = 33, activation = ActivationFunction.SWIGLU)
+  @Expert(hidden = 10, activation = ActivationFunction.GELU)
+  interface Kinds extends MoE {}
+
   /** Makes a layer. */
   interface Opener {
     MoE on(Device device, long seed);
+  }
+
+  /** Experts that follow one another and are alike. */
+  record Kind(int first, int count, String activation) {
+    List<String> weights() {
+      return activation.equals("SWIGLU") ? List.of("w1", "w2", "w3") : List.of("w1", "w2");
+    }
+
+    IntStream experts() {
+      return IntStream.range(first, first + count);
+    }
+
+    Stream<dev.topknot.it.reference.Expert> reference(
+        Map<String, Matrix> values, Products products) {
+      return experts()
+          .mapToObj(
+              i ->
+                  dev.topknot.it.reference.Expert.of(
+                      activation,
+                      weights().stream().map(w -> values.get("experts." + i + "." + w)).toList(),
+                      products));
+    }
+
+    Matrix stacked(String weight, Map<String, Matrix> from) {
+      return LayerCase.stack(
+          experts().mapToObj(i -> from.get("experts." + i + "." + weight)).toList());
+    }
   }
 
   /**
@@ -155,11 +195,30 @@ class StrictlyBalancedTest {
       int width,
       int experts,
       int k,
-      String activation,
+      List<Kind> kinds,
       double thresholdLoss,
       Precision precision) {
-    List<String> weights() {
-      return activation.equals("SWIGLU") ? List.of("w1", "w2", "w3") : List.of("w1", "w2");
+    /** All experts are alike. */
+    Generated(
+        Opener opener,
+        int tokens,
+        int valid,
+        int width,
+        int experts,
+        int k,
+        String activation,
+        double thresholdLoss,
+        Precision precision) {
+      this(
+          opener,
+          tokens,
+          valid,
+          width,
+          experts,
+          k,
+          List.of(new Kind(0, experts, activation)),
+          thresholdLoss,
+          precision);
     }
 
     int kept() {
@@ -186,6 +245,19 @@ class StrictlyBalancedTest {
   private static final Generated BOUNDED =
       new Generated(
           TopknotStrictlyBalancedTest_Bounded::on, 24, 24, 12, 8, 2, "RELU", 0.5, Precision.FP32);
+
+  private static Generated kinds(int valid) {
+    return new Generated(
+        TopknotStrictlyBalancedTest_Kinds::on,
+        36,
+        valid,
+        21,
+        8,
+        2,
+        List.of(new Kind(0, 3, "RELU"), new Kind(3, 1, "SWIGLU"), new Kind(4, 4, "GELU")),
+        1,
+        Precision.FP32);
+  }
 
   private static final Generated ALL =
       new Generated(
@@ -214,6 +286,8 @@ class StrictlyBalancedTest {
             1,
             Precision.FP32),
         BOUNDED,
+        kinds(36),
+        kinds(29),
         new Generated(
             TopknotStrictlyBalancedTest_Rounded::on, 69, 66, 30, 6, 2, "RELU", 1, Precision.BF16),
         new Generated(
@@ -248,7 +322,7 @@ class StrictlyBalancedTest {
   }
 
   static Stream<Generated> tied() {
-    return Stream.of(ten(10), ten(7), three(131), ALL);
+    return Stream.of(ten(10), ten(7), three(131), ALL, kinds(36));
   }
 
   private void check(Generated g, Matrix x) {
@@ -309,20 +383,15 @@ class StrictlyBalancedTest {
         products);
     assertThat(actual.get("gate.threshold").map(d -> d + 0.0).data()) // −0 is 0
         .isEqualTo(gradients.get("thresholds").scaled(times).map(d -> d + 0.0).data());
-    for (String weight : g.weights()) {
-      Close.check(
-          "d" + weight,
-          stacked(g, weight, actual),
-          stacked(g, weight, gradients.byName()).scaled(times),
-          products);
+    for (Kind kind : g.kinds()) {
+      for (String weight : kind.weights()) {
+        Close.check(
+            "d" + weight,
+            kind.stacked(weight, actual),
+            kind.stacked(weight, gradients.byName()).scaled(times),
+            products);
+      }
     }
-  }
-
-  private static Matrix stacked(Generated g, String weight, Map<String, Matrix> from) {
-    return LayerCase.stack(
-        IntStream.range(0, g.experts())
-            .mapToObj(i -> from.get("experts." + i + "." + weight))
-            .toList());
   }
 
   /** Parameters of its own, thresholds about where half of the tokens exceed them. */
@@ -347,16 +416,7 @@ class StrictlyBalancedTest {
         values.get("gate.weight").transposed(),
         values.get("gate.threshold").data(),
         g.thresholdLoss(),
-        IntStream.range(0, g.experts())
-            .mapToObj(
-                i ->
-                    dev.topknot.it.reference.Expert.of(
-                        g.activation(),
-                        g.weights().stream()
-                            .map(w -> values.get("experts." + i + "." + w))
-                            .toList(),
-                        products))
-            .toList());
+        g.kinds().stream().flatMap(kind -> kind.reference(values, products)).toList());
   }
 
   /** Gates begin at zero: all tokens are equal, and the first are kept by all experts. */

@@ -15,7 +15,7 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** Draws the two sides of [S17] figure 2. */
 final class SweepCharts {
-  /** Of the Kneser-Ney 5-gram on the 1-Billion-Word benchmark, [S17] table 7. */
+  /** Of the Kneser-Ney 5-gram on the 1-Billion-Word benchmark: Chelba et al. 2013, [S17] table 7. */
   static final double PAPER_NGRAM = 67.6;
 
   private static final int WIDTH = 960;

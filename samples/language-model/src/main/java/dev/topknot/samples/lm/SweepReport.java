@@ -49,7 +49,7 @@ final class SweepReport {
     html.note(
         format(
             "On %s; the unigram model's perplexity is %.1f. %d %s, seed %d, peak learning rate %s"
-                + " after %d steps, gradient clipped to %s, for all the same; %s.",
+                + " after %d steps, gradient clipped to %s, dropout %s, for all the same; %s.",
             settings.text(),
             unigramPerplexity,
             settings.epochs(),
@@ -58,6 +58,7 @@ final class SweepReport {
             settings.rate(),
             settings.warmup(),
             settings.clip(),
+            settings.dropout() == null ? "as annotated" : settings.dropout(),
             device));
     html.note(
         "Perplexity is that of all held-out text after the last step, every end of sentence counted,"
