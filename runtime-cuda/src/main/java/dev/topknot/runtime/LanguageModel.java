@@ -64,6 +64,8 @@ public interface LanguageModel extends AutoCloseable {
    *
    * @throws IllegalArgumentException if there is no batch
    * @throws NonFiniteException if the loss of a batch is not finite
+   * @throws EvaluationOverflowException if strictly balanced gating chooses more than {@code
+   *     evaluationK} has room for
    */
   Evaluation evaluate(Iterable<Batch> batches);
 

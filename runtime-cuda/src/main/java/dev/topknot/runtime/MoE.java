@@ -66,6 +66,7 @@ public interface MoE extends Layer, AutoCloseable {
    *
    * @throws EvaluationOverflowException if strictly balanced gating chooses more than {@code
    *     evaluationK} has room for; y is then of no use
+   * @throws NonFiniteException if that is because a parameter is not finite
    */
   void infer(Tensor x, Tensor y);
 

@@ -25,6 +25,7 @@ import dev.topknot.runtime.EvaluationOverflowException;
 import dev.topknot.runtime.LanguageModel;
 import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.MoE;
+import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Parameter;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.Update;
@@ -495,6 +496,12 @@ class StrictlyBalancedTest {
                   + " for 4 x 24 = 96; nothing was changed: raise evaluationK, or give fewer tokens"
                   + " in a call");
       parameter(layer, "gate.threshold").value().copyFrom(thresholds);
+      float[] gate = Values.floats(parameter(layer, "gate.weight").value());
+      parameter(layer, "gate.weight").value().fill(Float.NaN);
+      assertThatExceptionOfType(NonFiniteException.class)
+          .isThrownBy(() -> layer.infer(xs, ys))
+          .satisfies(e -> assertThat(e.tensor()).isEqualTo("gate.weight"));
+      parameter(layer, "gate.weight").value().copyFrom(gate);
       Values.values(layer.parameters())
           .forEach((name, p) -> assertThat(p.data()).isEqualTo(before.get(name).data()));
       poison(device);
@@ -668,6 +675,10 @@ class StrictlyBalancedTest {
           .withMessageStartingWith(
               "experts: 184 pairs of tokens and experts exceed the thresholds, but evaluationK = 5"
                   + " has room for 5 x 24 = 120;");
+      threshold(model, Float.NaN);
+      assertThatExceptionOfType(NonFiniteException.class)
+          .isThrownBy(() -> model.evaluate(List.of(batch)))
+          .satisfies(e -> assertThat(e.tensor()).isEqualTo("experts.gate.threshold"));
       threshold(model, 0.125f);
       assertThat(model.evaluate(List.of(batch)).loss()).isEqualTo(loss);
     }

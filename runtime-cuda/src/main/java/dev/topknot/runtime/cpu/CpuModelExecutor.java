@@ -180,7 +180,7 @@ public final class CpuModelExecutor extends CpuExecutor implements ModelExecutor
 
   @Override
   public String firstNonFiniteInEvaluation() {
-    String name = nonFinite(context.parameters(), "");
+    String name = nonFiniteParameter();
     if (name == null) {
       name = evaluationRun.diagnose(evaluation);
     }

@@ -280,8 +280,13 @@ abstract class CudaExecutor implements Executor {
   }
 
   @Override
+  public final String nonFiniteParameter() {
+    return nonFinite(context.parameters(), "");
+  }
+
+  @Override
   public final String firstNonFinite(boolean inGradients) {
-    String name = nonFinite(context.parameters(), "");
+    String name = nonFiniteParameter();
     if (name == null) {
       name = nonFiniteInForward(inGradients);
     }

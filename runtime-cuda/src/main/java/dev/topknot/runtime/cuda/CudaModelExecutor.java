@@ -217,7 +217,7 @@ public final class CudaModelExecutor extends CudaExecutor implements ModelExecut
 
   @Override
   public String firstNonFiniteInEvaluation() {
-    String name = nonFinite(context.parameters(), "");
+    String name = nonFiniteParameter();
     if (name == null) {
       name = diagnose(evaluation, evaluationLaunches, evaluationRun, shape.tokens());
     }

@@ -49,6 +49,9 @@ public interface Executor extends AutoCloseable {
   /** The balance of each gated layer in the latest training forward. */
   List<Balance> balances();
 
+  /** The first parameter that is not finite, or null. */
+  String nonFiniteParameter();
+
   /**
    * The first tensor that is not finite, in the order of computation: parameters, state and input,
    * what the latest training forward computes (it is run again), gradients.

@@ -2,7 +2,9 @@ package dev.topknot.runtime.program;
 
 import dev.topknot.dsl.Precision;
 import dev.topknot.runtime.Device;
+import dev.topknot.runtime.EvaluationOverflowException;
 import dev.topknot.runtime.Layer;
+import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Parameter;
 import dev.topknot.runtime.Tensor;
 import dev.topknot.runtime.cpu.CpuDevice;
@@ -77,6 +79,16 @@ final class Instance {
     } finally {
       guard.leave();
     }
+  }
+
+  /**
+   * Why thresholds chose too many: a NaN exceeds each, so a parameter that is one is the reason.
+   */
+  RuntimeException reason(EvaluationOverflowException overflow, long step) {
+    String parameter = executor.nonFiniteParameter();
+    return parameter == null
+        ? overflow
+        : new NonFiniteException("a gate value", Double.NaN, step, parameter);
   }
 
   /** Fails in an instance for inference. */

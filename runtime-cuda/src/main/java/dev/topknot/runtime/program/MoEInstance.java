@@ -2,6 +2,7 @@ package dev.topknot.runtime.program;
 
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Device;
+import dev.topknot.runtime.EvaluationOverflowException;
 import dev.topknot.runtime.MoE;
 import dev.topknot.runtime.NonFiniteException;
 import dev.topknot.runtime.Options;
@@ -229,6 +230,8 @@ public final class MoEInstance implements MoE {
       if (requireOperands("x", x, "y", y) > 0) {
         executor.infer(x, y);
       }
+    } catch (EvaluationOverflowException e) {
+      throw instance.reason(e, step);
     } finally {
       instance.guard.leave();
     }

@@ -4,6 +4,7 @@ import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Batch;
 import dev.topknot.runtime.Device;
 import dev.topknot.runtime.Evaluation;
+import dev.topknot.runtime.EvaluationOverflowException;
 import dev.topknot.runtime.LanguageModel;
 import dev.topknot.runtime.Layer;
 import dev.topknot.runtime.NonFiniteException;
@@ -268,7 +269,12 @@ public final class ModelInstance implements LanguageModel {
     executor.startEvaluation();
     for (Batch batch : batches) {
       requireFit(batch);
-      double loss = executor.evaluate(batch);
+      double loss;
+      try {
+        loss = executor.evaluate(batch);
+      } catch (EvaluationOverflowException e) {
+        throw instance.reason(e, step);
+      }
       if (!Double.isFinite(loss)) {
         throw new NonFiniteException(
             "the loss in evaluation", loss, step, executor.firstNonFiniteInEvaluation());

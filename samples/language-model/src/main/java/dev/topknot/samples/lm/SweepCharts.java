@@ -6,6 +6,7 @@ import java.awt.Font;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
@@ -15,7 +16,9 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** Draws the two sides of [S17] figure 2. */
 final class SweepCharts {
-  /** Of the Kneser-Ney 5-gram on the 1-Billion-Word benchmark: Chelba et al. 2013, [S17] table 7. */
+  /**
+   * Of the Kneser-Ney 5-gram on the 1-Billion-Word benchmark: Chelba et al. 2013, [S17] table 7.
+   */
   static final double PAPER_NGRAM = 67.6;
 
   private static final int WIDTH = 960;
@@ -43,6 +46,13 @@ final class SweepCharts {
       series
           .computeIfAbsent(rows.get(i).series(), name -> new ArrayList<>())
           .add(new Point(x / 1e3, result.perplexity()));
+    }
+    double highest = results.stream().mapToDouble(SweepResult::perplexity).max().orElseThrow();
+    if (ngram.perplexity() > highest) { // its line would press the models together
+      String outside =
+          String.format(
+              Locale.ROOT, "%s (%s: %.1f)", sweep.title(), ngram.model(), ngram.perplexity());
+      return Charts.png(chart(sweep, outside, "thousands", series));
     }
     XYChart chart = chart(sweep, sweep.title(), "thousands", series);
     double[] ends = ascending(series);
