@@ -19,6 +19,7 @@ import javax.annotation.processing.Generated;
  * {@link Experts}, compiled: 64 experts, 4210688 parameters.
  */
 @TopknotGenerated
+@SuppressWarnings({"deprecation", "removal", "serial"})
 @Generated("dev.topknot.processor.TopknotProcessor")
 public final class TopknotExperts extends ForwardingMoE implements Experts {
   /**

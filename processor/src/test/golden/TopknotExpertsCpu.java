@@ -23,6 +23,7 @@ import javax.annotation.processing.Generated;
  * The CPU programs of {@link Experts}: every shape and every offset is a constant.
  */
 @TopknotGenerated
+@SuppressWarnings({"deprecation", "removal", "serial"})
 @Generated("dev.topknot.processor.TopknotProcessor")
 final class TopknotExpertsCpu extends CpuMoE {
   TopknotExpertsCpu(CpuContext context) {

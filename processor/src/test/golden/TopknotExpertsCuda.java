@@ -16,6 +16,7 @@ import javax.annotation.processing.Generated;
  * The CUDA programs of {@link Experts}: every shape and every offset is a constant.
  */
 @TopknotGenerated
+@SuppressWarnings({"deprecation", "removal", "serial"})
 @Generated("dev.topknot.processor.TopknotProcessor")
 final class TopknotExpertsCuda extends CudaMoE {
   TopknotExpertsCuda(CudaContext context) {

@@ -21,6 +21,7 @@ import javax.annotation.processing.Generated;
  * {@link Model}, compiled: 5 layers, 7043856 parameters.
  */
 @TopknotGenerated
+@SuppressWarnings({"deprecation", "removal", "serial"})
 @Generated("dev.topknot.processor.TopknotProcessor")
 public final class TopknotModel extends ForwardingLanguageModel implements Model {
   /**

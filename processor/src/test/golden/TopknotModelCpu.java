@@ -29,6 +29,7 @@ import javax.annotation.processing.Generated;
  * The CPU programs of {@link Model}: every shape and every offset is a constant.
  */
 @TopknotGenerated
+@SuppressWarnings({"deprecation", "removal", "serial"})
 @Generated("dev.topknot.processor.TopknotProcessor")
 final class TopknotModelCpu extends CpuModel {
   TopknotModelCpu(CpuContext context) {

@@ -17,6 +17,7 @@ import javax.annotation.processing.Generated;
  * The CUDA programs of {@link Model}: every shape and every offset is a constant.
  */
 @TopknotGenerated
+@SuppressWarnings({"deprecation", "removal", "serial"})
 @Generated("dev.topknot.processor.TopknotProcessor")
 final class TopknotModelCuda extends CudaModel {
   TopknotModelCuda(CudaContext context) {

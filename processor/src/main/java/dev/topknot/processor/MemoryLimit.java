@@ -3,10 +3,13 @@ package dev.topknot.processor;
 import dev.topknot.dsl.Optimizer;
 import dev.topknot.processor.diagnostic.Findings;
 import dev.topknot.processor.diagnostic.Problem;
+import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.model.Site;
+import dev.topknot.processor.model.Spec;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import java.math.BigDecimal;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -70,20 +73,32 @@ record MemoryLimit(OptionalLong bytes) {
 
   private static String advice(Plan plan) {
     boolean workspace = plan.shares().get(0).name().startsWith("workspace");
+    String fewer = plan.spec() instanceof ModelSpec ? "smaller batch or timesteps" : "fewer tokens";
     return (workspace
-            ? "most of it grows with the tokens: use fewer of them (batch, timesteps)"
+            ? "most of it grows with the tokens of a call: use " + fewer
             : "most of it grows with the parameters: use fewer or narrower experts, or a smaller"
                 + " vocabulary")
         + leaner(plan)
         + ", or raise the limit";
   }
 
-  /** What the annotations could save that cost no layer its size. */
+  /** What annotations could save that cost no layer its size. */
   private static String leaner(Plan plan) {
-    Plan leanest = Planner.plan(plan.spec().with(Optimizer.ADAM_FACTORED, true));
-    return leanest.bytes() < plan.bytes()
-        ? "; with optimizer = ADAM_FACTORED and recompute = true it is " + exact(leanest.bytes())
-        : "";
+    Spec spec = plan.spec();
+    List<String> choices = new ArrayList<>();
+    Plan recomputing = Planner.plan(spec.with(spec.optimizer(), true));
+    Plan factored = Planner.plan(spec.with(Optimizer.ADAM_FACTORED, true));
+    Plan leanest = recomputing;
+    if (factored.bytes() < recomputing.bytes()) {
+      choices.add("optimizer = ADAM_FACTORED");
+      leanest = factored;
+    }
+    if (recomputing.bytes() < plan.bytes()) {
+      choices.add("recompute = true");
+    }
+    return choices.isEmpty()
+        ? ""
+        : "; with " + String.join(" and ", choices) + " it is " + exact(leanest.bytes());
   }
 
   private static String list(List<Plan.Share> shares) {

@@ -66,6 +66,32 @@ class GeneratedNamesTest {
   }
 
   @Test
+  void whatIsDeprecatedOrSerialIsNotReportedInGeneratedCode() {
+    Compiled compiled =
+        compiled(
+            List.of("-Xlint:all,-processing,-path", "-Werror"),
+            Compiled.source(
+                "p.Model",
+                MODEL
+                    .formatted(
+                        ", java.io.Serializable",
+                        "@Deprecated @Lstm(units = 8) dev.topknot.runtime.Layer old();")
+                    .replace("@MoEModel", "@Deprecated(forRemoval = true) @MoEModel")));
+
+    assertThat(compiled.compilation()).succeededWithoutWarnings();
+  }
+
+  @Test
+  void layersMayBeCalledAsThePartsOfALongLayout() {
+    StringBuilder members = new StringBuilder();
+    for (int i = 0; i < 60; i++) {
+      members.append("@Dense(units = 8) dev.topknot.runtime.Layer layout%d();%n".formatted(i));
+    }
+
+    assertThat(model(members.toString()).compilation()).succeededWithoutWarnings();
+  }
+
+  @Test
   void namesOfFieldsAndMethodsOfGeneratedClassesAreFree() {
     Compiled compiled =
         model(

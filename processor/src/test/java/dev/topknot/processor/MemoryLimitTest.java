@@ -84,7 +84,8 @@ class MemoryLimitTest {
         Site.nowhere(),
         report);
     assertThat(report.findings().get(0).text()).contains("fewer or narrower experts");
-    assertThat(report.findings().get(1).text()).contains("grows with the tokens");
+    assertThat(report.findings().get(1).text())
+        .contains("grows with the tokens of a call: use fewer tokens");
   }
 
   @Test
@@ -96,7 +97,7 @@ class MemoryLimitTest {
     limit.check(leanest, Site.nowhere(), report);
     assertThat(report.findings().get(0).text())
         .contains(
-            "with optimizer = ADAM_FACTORED and recompute = true it is",
+            "with optimizer = ADAM_FACTORED it is",
             leanest.bytes() + " bytes");
     assertThat(report.findings().get(1).text()).doesNotContain("ADAM_FACTORED");
   }

@@ -40,13 +40,14 @@ class PositionsTest {
         "experts = /*TK014*/ -4, k = /*TK013*/ -1, width = 4, tokens = 4",
         "experts = 4, k = 2, width = /*TK014*/ -1, tokens = /*TK014*/ 0",
         "experts = 4, k = 2, width = 1 /*TK015*/ << 25, tokens = Integer /*TK015*/.MAX_VALUE",
-        "experts = /*TK015*/ 16_777_217, k = 1, width = 4, tokens = 4, gating = Gating.TOP_K",
+        "experts = /*TK015*/ 16_777_217, k = /*TK031*/ 1, width = 4, tokens = 4, gating = Gating.TOP_K",
         "experts = 1, k = /*TK012*/ 2, width = 4, tokens = 4",
         "experts = 1, k = 1, width = 4, tokens = 4, loadLoss = 0.1, noiseFloor = 1",
         "experts = 4, k = 4, width = 4, tokens = 4, loadLoss = /*TK032*/ 0.1",
         "experts = 4, k = 4, width = 4, tokens = 4, loadLoss = 0",
         "experts = 4, k = 1, width = 4, tokens = 4, gating = Gating.SOFTMAX_TOP_K",
-        "experts = 4, k = 1, width = 4, tokens = 4, gating = Gating.TOP_K, noiseFloor = /*TK032*/"
+        "experts = 4, k = /*TK031*/ 1, width = 4, tokens = 4, gating = Gating.TOP_K, noiseFloor ="
+            + " /*TK032*/"
             + " 1",
         "experts = 4, k = 2, width = 4, tokens = 4, importanceLoss = Double /*TK019*/.NaN",
         "experts = 4, k = 2, width = 4, tokens = 4, importanceLoss = /*TK019*/ 1e39",
@@ -72,6 +73,9 @@ class PositionsTest {
             + " 0, importanceLoss = 0, threshold = 0.25, thresholdLoss = 0, evaluationK = 4",
         "experts = 4, k = 2, width = 4, tokens = 4, gating = Gating.STRICTLY_BALANCED, evaluationK"
             + " = /*TK038*/ 5, threshold = /*TK038*/ -1, thresholdLoss = /*TK019*/ -1",
+        "experts = 4, k = 2, width = 4, tokens = 4, gating = Gating.STRICTLY_BALANCED, threshold ="
+            + " /*TK038*/ 0.999999999",
+        "experts = 4, k = 2, width = 4, tokens = 4, threshold = /*TK038*/ 5",
         "experts = 4, k = 2, width = 4, tokens = 4, evaluationK = /*TK038*/ 0",
         "experts = 4, k = 2, width = 4, tokens = 4, evaluationK = /*TK032*/ 2, threshold ="
             + " /*TK032*/ 0, thresholdLoss = /*TK032*/ 1"
@@ -151,12 +155,14 @@ class PositionsTest {
             + " @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = /*TK022*/ 1, k = 1)"
             + " @Expert(hidden = 8) MoE experts();",
-        "  @MoELayer(experts = 10_000, k = /*TK031*/ 1) @Hierarchy(groups = /*TK022*/ 10_000, k = 2)"
+        "  @MoELayer(experts = 10_000, k = 1) @Hierarchy(groups = /*TK022*/ 10_000, k = 2)"
             + " @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 8, k = /*TK023*/ 5) @Hierarchy(groups = 2, k = /*TK023*/ 3)"
             + " @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 8, k = 2) @Hierarchy(groups = 2, k = /*TK023*/ 0)"
             + " @Expert(hidden = 8) MoE experts();",
+        "  @MoELayer(experts = 4, k = 1) @Hierarchy(groups = 4, k = 2) @Expert(hidden = 8) MoE"
+            + " experts();",
         "  @MoELayer(experts = 8, k = /*TK031*/ 1) @Hierarchy(groups = 2, k = /*TK031*/ 1)"
             + " @Expert(hidden = 8) MoE experts();",
         "  @MoELayer(experts = 8, k = 4, loadLoss = /*TK032*/ 0.5)"
@@ -299,8 +305,8 @@ class PositionsTest {
         .check();
     MarkedSource.of(
             """
-            @MoELayer(experts = 4097, k = 2, width = 4, tokens = 4)
-            @Expert(count = 1, hidden = 1_000_000)
+            /*TK033*/ @MoELayer(experts = 4097, k = 2, width = 4, tokens = 4)
+            @Expert(count = 1, hidden = {1_000_000, 1, 10_000_000})
             @Expert(hidden = 8)
             interface News extends MoE {}
             """)

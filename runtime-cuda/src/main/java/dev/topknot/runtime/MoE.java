@@ -17,7 +17,7 @@ import java.nio.file.Path;
  * }</pre>
  *
  * <p>Tokens are rows: x and y are [rows, width] with 0 to {@code tokens} rows, and all of them are
- * valid. With no rows nothing is computed. All four tensors of a step must be distinct.
+ * valid. With no rows nothing is computed. y must not be x, and dx neither x nor dy.
  *
  * <p>One thread at a time may use an instance; a second one inside is told so by an {@link
  * IllegalStateException}, as is any use after {@link #close}.

@@ -116,7 +116,7 @@ final class GateRules {
                 .formatted(moe.k().orElse(1), moe.experts().orElseThrow()));
       }
       double threshold = layer.number("threshold").orElse(0);
-      if (!(threshold >= 0 && threshold < 1)) {
+      if (!isThreshold(threshold)) {
         findings.add(
             Problem.THRESHOLD_INVALID,
             layer.site("threshold"),
@@ -126,6 +126,11 @@ final class GateRules {
                 + " none does");
       }
     }
+  }
+
+  /** Whether some softmax value exceeds it as the float that it becomes. */
+  private static boolean isThreshold(double threshold) {
+    return threshold >= 0 && (float) threshold < 1;
   }
 
   /** Whether its evaluationK is no number of its experts. */
@@ -141,20 +146,25 @@ final class GateRules {
     return moe.layer().is("gating", Gating.STRICTLY_BALANCED);
   }
 
-  static void noisyTop1(Declaration declaration, Findings findings) {
+  static void top1(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
-      if (!moe.gated() || !moe.layer().is("gating", Gating.NOISY_TOP_K)) {
+      Gating gating = moe.layer().constant("gating", Gating.class).orElse(Gating.SOFTMAX_TOP_K);
+      if (!moe.gated() || (gating != Gating.NOISY_TOP_K && gating != Gating.TOP_K)) {
         continue;
       }
+      String learns =
+          gating == Gating.NOISY_TOP_K
+              ? "learns from the balancing losses only"
+              : "never learns and sends all tokens to one expert";
       boolean flat = moe.hierarchy().isEmpty();
-      if (moe.k().orElse(0) == 1) {
-        findings.add(
-            Problem.NOISY_TOP_1,
-            moe.layer().site("k"),
-            flat ? "k >= 2 or gating = SOFTMAX_TOP_K" : "k >= 2 where a group has as many experts");
+      if (moe.k().orElse(0) == 1 && (flat || moe.choices().orElse(0) > 1)) {
+        String advice =
+            flat ? "k >= 2 or gating = SOFTMAX_TOP_K" : "k >= 2 where a group has as many experts";
+        findings.add(Problem.TOP_1, moe.layer().site("k"), gating, learns, advice);
       }
       if (moe.groups().isPresent() && moe.groupsOfToken().orElse(0) == 1) {
-        findings.add(Problem.NOISY_TOP_1, moe.hierarchy().orElseThrow().site("k"), "k >= 2");
+        findings.add(
+            Problem.TOP_1, moe.hierarchy().orElseThrow().site("k"), gating, learns, "k >= 2");
       }
     }
   }
@@ -195,7 +205,10 @@ final class GateRules {
             findings);
       }
       for (String attribute : List.of("threshold", "thresholdLoss", "evaluationK")) {
-        boolean valid = invalid(layer, attribute).isEmpty() && !unbounded(moe);
+        boolean valid =
+            invalid(layer, attribute).isEmpty()
+                && !unbounded(moe)
+                && isThreshold(layer.number("threshold").orElse(0));
         if (!balanced(moe) && layer.wrote(attribute) && valid) {
           noEffect(layer, attribute, "only gating = STRICTLY_BALANCED has thresholds", findings);
         }

@@ -33,7 +33,7 @@ public final class Rules {
           GateRules::denseSoftmax,
           GateRules::evenExperts,
           GateRules::thresholds,
-          GateRules::noisyTop1,
+          GateRules::top1,
           GateRules::effectOfLosses,
           GateRules::effectOfBalanced,
           GateRules::effectOfNoiseFloor,

@@ -117,8 +117,9 @@ final class SizeRules {
       long width = moe.width().orElse(1);
       long experts = moe.experts().orElse(1);
       long k = (long) moe.k().orElse(1) * moe.groupsOfToken().orElse(1);
-      long hidden = widest(moe.kinds().stream());
-      if (!LongStream.of(tokens, width, experts, k, hidden).allMatch(Sizes::valid) || k > experts) {
+      long largest = widest(moe.kinds().stream());
+      if (!LongStream.of(tokens, width, experts, k, largest).allMatch(Sizes::valid)
+          || k > experts) {
         continue;
       }
       Product product = new Product(moe.layer().site(), findings);
@@ -136,15 +137,16 @@ final class SizeRules {
         long widest = widest(Stream.of(kind));
         product.rows("experts x hidden", count, widest);
         product.floats("experts x hidden x width", count, widest, width);
-        if (kind.integers("hidden").size() > 1) {
-          product.floats("experts x hidden x hidden", count, widest, widest);
+        List<Integer> hidden = kind.integers("hidden");
+        for (int i = 1; i < hidden.size(); i++) {
+          product.floats("experts x hidden x hidden", count, hidden.get(i - 1), hidden.get(i));
         }
       }
-      product.floats("tokens x k x hidden", tokens, k, hidden);
+      product.floats("tokens x k x hidden", tokens, k, largest);
       product.floats("tokens x k x width", tokens, k, width);
       long evaluated = moe.layer().writtenInteger("evaluationK").orElse((int) experts);
       if (moe.layer().is("gating", Gating.STRICTLY_BALANCED) && evaluated <= experts) {
-        product.floats("tokens x evaluationK x hidden", tokens, evaluated, hidden);
+        product.floats("tokens x evaluationK x hidden", tokens, evaluated, largest);
         product.floats("tokens x evaluationK x width", tokens, evaluated, width);
       }
     }

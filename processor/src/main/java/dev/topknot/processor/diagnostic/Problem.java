@@ -144,11 +144,11 @@ public enum Problem {
       "tokens that experts cannot share evenly",
       "k = {k} under STRICTLY_BALANCED: each expert keeps k x tokens / experts = {k} x {tokens} /"
           + " {experts} tokens, which is no whole number; make k x tokens a multiple of {experts}"),
-  NOISY_TOP_1(
+  TOP_1(
       "TK031",
-      "k = 1 under noisy top-k",
-      "k = 1 under NOISY_TOP_K: the softmax over one value is always 1 and has no gradient, so that"
-          + " the gate learns from the balancing losses only; use {advice}",
+      "k = 1 under top-k",
+      "k = 1 under {gating}: the softmax over one value is always 1 and has no gradient, so that"
+          + " the gate {learns}; use {advice}",
       false),
   NO_EFFECT(
       "TK032",

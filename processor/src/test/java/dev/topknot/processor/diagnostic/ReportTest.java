@@ -55,7 +55,7 @@ class ReportTest {
   @Test
   void warningsCanBeSuppressedAndErrorsCannot() {
     Report report = new Report();
-    report.add(Problem.NOISY_TOP_1, FIRST, "k >= 2");
+    report.add(Problem.TOP_1, FIRST, "NOISY_TOP_K", "learns", "k >= 2");
     report.add(Problem.K_EXCEEDS_EXPERTS, FIRST, 8, 4);
     assertThat(report.errors()).isEqualTo(1);
     assertThat(print(report)).hasSize(1).allMatch(it -> it.startsWith("[TK012]"));

@@ -208,7 +208,7 @@ final class EntryWriter {
       List<CodeBlock> parts = new ArrayList<>();
       for (int from = 0; from < parameters.size(); from += ENTRIES_A_METHOD) {
         int to = Math.min(from + ENTRIES_A_METHOD, parameters.size());
-        String method = "layout" + from / ENTRIES_A_METHOD;
+        String method = "layout$" + from / ENTRIES_A_METHOD; // no user's method has such a name
         type.addMethod(
             MethodSpec.methodBuilder(method)
                 .addModifiers(PRIVATE, STATIC)

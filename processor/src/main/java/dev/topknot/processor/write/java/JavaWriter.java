@@ -21,6 +21,12 @@ import java.util.regex.Pattern;
 public final class JavaWriter {
   private static final ClassName MARKER = ClassName.get("dev.topknot.dsl", "TopknotGenerated");
 
+  /** What the compiler would say of generated code for what stands in the annotated interface. */
+  private static final AnnotationSpec QUIET =
+      AnnotationSpec.builder(SuppressWarnings.class)
+          .addMember("value", "{$S, $S, $S}", "deprecation", "removal", "serial")
+          .build();
+
   private static final Pattern JAVA_LANG =
       Pattern.compile("^import java\\.lang\\.(\\w+);\n", Pattern.MULTILINE);
 
@@ -66,7 +72,7 @@ public final class JavaWriter {
 
   /** A file with all its imports. */
   private Source draft(SpecName spec, TypeSpec type) {
-    TypeSpec.Builder annotated = type.toBuilder().addAnnotation(MARKER);
+    TypeSpec.Builder annotated = type.toBuilder().addAnnotation(MARKER).addAnnotation(QUIET);
     generated.ifPresent(
         name ->
             annotated.addAnnotation(

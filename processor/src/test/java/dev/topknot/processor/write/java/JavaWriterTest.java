@@ -120,6 +120,6 @@ class JavaWriterTest {
     }
     String text =
         text(Specs.model(2, 3, 11, 8, layers.toArray(ModelSpec.Layer[]::new)), "TopknotModel");
-    assertThat(text).contains("Stream.of(layout0(), layout1()).flatMap(List::stream).toList()");
+    assertThat(text).contains("Stream.of(layout$0(), layout$1()).flatMap(List::stream).toList()");
   }
 }
