@@ -39,9 +39,9 @@ enum Sweep {
   /** Wider and wider models, with experts and without. */
   FIGURE2_RIGHT(
       "Figure 2, right: perplexity by operations",
-      row("LSTM", LSTM_4_HALF, Double.NaN),
-      row("LSTM", LSTM_4, 46.0),
-      row("LSTM", LSTM_4_TWICE, Double.NaN),
+      row(Sweep.LSTM, LSTM_4_HALF, Double.NaN),
+      row(Sweep.LSTM, LSTM_4, 46.0),
+      row(Sweep.LSTM, LSTM_4_TWICE, Double.NaN),
       row("MoE-32", MOE_32_HALF, Double.NaN),
       row("MoE-32", MOE_32, 39.7),
       row("MoE-32", MOE_32_TWICE, Double.NaN)),
@@ -57,6 +57,9 @@ enum Sweep {
 
   /** The series of the models without a choice between experts. */
   static final String DENSE = "dense";
+
+  /** Likewise, of all widths. */
+  private static final String LSTM = "LSTM";
 
   /** The weight of both losses in the annotations, [S17] appendix C. */
   private static final double ANNOTATED = 0.1;
@@ -91,9 +94,15 @@ enum Sweep {
       double paper,
       Evenness paperBalance) {
 
-    /** The settings of the run: weights that are as annotated are not set, as in other sweeps. */
+    /**
+     * The settings of the run. What is without effect is not set, so that sweeps share runs: losses
+     * of models without a choice, and weights that are as annotated.
+     */
     Settings settings(Settings base, Scale scale) {
       Settings settings = base.withModel(new SweptModel(model, scale));
+      if (series.equals(DENSE) || series.equals(LSTM)) {
+        return settings.withLosses(null, null);
+      }
       return importanceLoss == null || (importanceLoss == ANNOTATED && loadLoss == ANNOTATED)
           ? settings
           : settings.withLosses(importanceLoss, loadLoss);

@@ -49,7 +49,7 @@ final class SweepReport {
     html.note(
         format(
             "On %s; the unigram model's perplexity is %.1f. %d %s, seed %d, peak learning rate %s"
-                + " after %d steps, gradient clipped to %s, dropout %s, for all the same; %s.",
+                + " after %d steps, gradient clipped to %s, dropout %s%s, for all the same; %s.",
             settings.text(),
             unigramPerplexity,
             settings.epochs(),
@@ -58,7 +58,8 @@ final class SweepReport {
             settings.rate(),
             settings.warmup(),
             settings.clip(),
-            settings.dropout() == null ? "as annotated" : settings.dropout(),
+            annotated(settings.dropout()),
+            losses(),
             device));
     html.note(
         "Perplexity is that of all held-out text after the last step, every end of sentence counted,"
@@ -77,6 +78,19 @@ final class SweepReport {
     Path file = directory.resolve(sweep + ".html");
     Files.writeString(file, html.end());
     return file;
+  }
+
+  /** The weights of the losses, where they are not what is tried. */
+  private String losses() {
+    return sweep == Sweep.TABLE6
+        ? ""
+        : format(
+            ", importance loss %s, load loss %s",
+            annotated(settings.importanceLoss()), annotated(settings.loadLoss()));
+  }
+
+  private static Object annotated(Double value) {
+    return value == null ? "as annotated" : value;
   }
 
   private void table(Html html) {

@@ -106,8 +106,15 @@ class SweepTest {
     assertThat(results()).hasSize(results.size() + Sweep.TABLE6.rows().size() - 1);
     assertThat(Files.readString(runs.resolve("table6.html"))).contains("<td>17.80</td>");
 
+    sweep("figure2-left", "--importance-loss", "0.01", "--load-loss", "0.01");
+    assertThat(results())
+        .as("dense models have no balance, and MoE-256 with these weights is of table 6")
+        .hasSize(results.size() + 5 + 5);
+    assertThat(Files.readString(runs.resolve("figure2-left.html")))
+        .contains("importance loss 0.01, load loss 0.01");
+
     sweep("figure2-right", "--seed", "2");
-    assertThat(results()).as("another seed is another run").hasSize(results.size() + 5 + 6);
+    assertThat(results()).as("another seed is another run").hasSize(results.size() + 5 + 5 + 6);
   }
 
   @Test
