@@ -46,14 +46,9 @@ enum Sweep {
       row("MoE-32", MOE_32, 39.7),
       row("MoE-32", MOE_32_TWICE, Double.NaN)),
   /** Weights of the balancing losses. */
-  TABLE6(
-      "Table 6: weights of the balancing losses",
-      row(0.0, 0.0, 39.8, 3.04, 3.01, 17.80),
-      row(0.2, 0.0, 35.6, 0.06, 0.17, 1.47),
-      row(0.0, 0.2, 35.7, 0.22, 0.04, 1.15),
-      row(0.1, 0.1, 35.6, 0.06, 0.05, 1.14),
-      row(0.01, 0.01, 35.7, 0.48, 0.11, 1.37),
-      row(1.0, 1.0, 35.7, 0.03, 0.02, 1.07));
+  TABLE6("Table 6: weights of the balancing losses", losses(MOE_256)),
+  /** The same with fewer experts, of which each has as many more tokens of a batch. */
+  TABLE6_32("Table 6 with 32 experts: weights of the balancing losses", losses(MOE_32));
 
   /** The series of the models without a choice between experts. */
   static final String DENSE = "dense";
@@ -113,12 +108,35 @@ enum Sweep {
     return new Row(model.label(), series, model, null, null, paper, Evenness.NONE);
   }
 
+  /** The pairs of weights, and what [S17] found for 256 experts. */
+  private static Row[] losses(SweepModel model) {
+    return new Row[] {
+      row(model, 0.0, 0.0, 39.8, 3.04, 3.01, 17.80),
+      row(model, 0.2, 0.0, 35.6, 0.06, 0.17, 1.47),
+      row(model, 0.0, 0.2, 35.7, 0.22, 0.04, 1.15),
+      row(model, 0.1, 0.1, 35.6, 0.06, 0.05, 1.14),
+      row(model, 0.01, 0.01, 35.7, 0.48, 0.11, 1.37),
+      row(model, 1.0, 1.0, 35.7, 0.03, 0.02, 1.07)
+    };
+  }
+
   private static Row row(
-      double importanceLoss, double loadLoss, double paper, double cv, double load, double max) {
+      SweepModel model,
+      double importanceLoss,
+      double loadLoss,
+      double paper,
+      double cv,
+      double load,
+      double max) {
     String label =
-        String.format(Locale.ROOT, "MoE-256, losses %s and %s", importanceLoss, loadLoss);
+        String.format(Locale.ROOT, "%s, losses %s and %s", model.label(), importanceLoss, loadLoss);
     return new Row(
-        label, "MoE", MOE_256, importanceLoss, loadLoss, paper, new Evenness(cv, load, max));
+        label, "MoE", model, importanceLoss, loadLoss, paper, new Evenness(cv, load, max));
+  }
+
+  /** Whether the weights of the losses are what it tries. */
+  boolean triesLosses() {
+    return this == TABLE6 || this == TABLE6_32;
   }
 
   String title() {

@@ -120,10 +120,9 @@ final class SweepCommand implements Callable<Integer> {
       throw new ParameterException(
           spec.commandLine(), "--minutes: the models are compared after equally many tokens");
     }
-    if (sweep == Sweep.TABLE6
-        && (settings.importanceLoss() != null || settings.loadLoss() != null)) {
+    if (sweep.triesLosses() && (settings.importanceLoss() != null || settings.loadLoss() != null)) {
       throw new ParameterException(
-          spec.commandLine(), "table6 tries the weights of the losses: don't set them");
+          spec.commandLine(), sweep + " tries the weights of the losses: don't set them");
     }
     return settings;
   }

@@ -68,7 +68,7 @@ final class SweepReport {
             + " those of the n-gram model are its n-grams. The column of [S17] is another corpus, the"
             + " 1-Billion-Word benchmark, and models of width 512: only the order and the distances"
             + " can be compared.");
-    if (sweep == Sweep.TABLE6) {
+    if (sweep.triesLosses()) {
       html.note(
           "Importance and load in training are summed over the last steps, at most 50, with noise;"
               + " on held-out text over all of it, where load is a plain count.");
@@ -82,7 +82,7 @@ final class SweepReport {
 
   /** The weights of the losses, where they are not what is tried. */
   private String losses() {
-    return sweep == Sweep.TABLE6
+    return sweep.triesLosses()
         ? ""
         : format(
             ", importance loss %s, load loss %s",
@@ -94,7 +94,7 @@ final class SweepReport {
   }
 
   private void table(Html html) {
-    boolean balance = sweep == Sweep.TABLE6;
+    boolean balance = sweep.triesLosses();
     html.table();
     List<String> header = new ArrayList<>(List.of("model", "ops/timestep", "#params", "tokens"));
     header.addAll(List.of("perplexity", "lowest after a pass"));

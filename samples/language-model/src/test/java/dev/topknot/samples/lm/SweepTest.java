@@ -113,8 +113,11 @@ class SweepTest {
     assertThat(Files.readString(runs.resolve("figure2-left.html")))
         .contains("importance loss 0.01, load loss 0.01");
 
+    sweep("table6-32");
+    assertThat(results()).as("two pairs are of figure 2").hasSize(results.size() + 5 + 5 + 4);
+
     sweep("figure2-right", "--seed", "2");
-    assertThat(results()).as("another seed is another run").hasSize(results.size() + 5 + 5 + 6);
+    assertThat(results()).as("another seed").hasSize(results.size() + 5 + 5 + 4 + 6);
   }
 
   @Test
