@@ -96,9 +96,7 @@ class MemoryLimitTest {
     limit.check(Planner.plan(spec), Site.nowhere(), report);
     limit.check(leanest, Site.nowhere(), report);
     assertThat(report.findings().get(0).text())
-        .contains(
-            "with optimizer = ADAM_FACTORED it is",
-            leanest.bytes() + " bytes");
+        .contains("with optimizer = ADAM_FACTORED it is", leanest.bytes() + " bytes");
     assertThat(report.findings().get(1).text()).doesNotContain("ADAM_FACTORED");
   }
 }
