@@ -50,6 +50,7 @@ class AdamFactoredTest {
   interface Tiles extends MoE {}
 
   /** Matrices of one row, of one column, and of a few. */
+  @SuppressWarnings("TK031") // a gate that does not learn
   @MoELayer(
       experts = 9,
       k = 1,
