@@ -148,12 +148,13 @@ final class GateRules {
 
   static void top1(Declaration declaration, Findings findings) {
     for (MoEView moe : MoEView.in(declaration)) {
-      Gating gating = moe.layer().constant("gating", Gating.class).orElse(Gating.SOFTMAX_TOP_K);
-      if (!moe.gated() || (gating != Gating.NOISY_TOP_K && gating != Gating.TOP_K)) {
+      boolean noisy = moe.layer().is("gating", Gating.NOISY_TOP_K);
+      if (!moe.gated() || !(noisy || moe.layer().is("gating", Gating.TOP_K))) {
         continue;
       }
+      Gating gating = noisy ? Gating.NOISY_TOP_K : Gating.TOP_K;
       String learns =
-          gating == Gating.NOISY_TOP_K
+          noisy
               ? "learns from the balancing losses only"
               : "never learns and sends all tokens to one expert";
       boolean flat = moe.hierarchy().isEmpty();

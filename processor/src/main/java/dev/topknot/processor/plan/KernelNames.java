@@ -48,6 +48,11 @@ public final class KernelNames {
         });
   }
 
+  /** The names for a plan that runs on a GPU. */
+  public static Optional<KernelNames> of(Plan plan) {
+    return DeviceCalls.complete(plan) ? Optional.of(new KernelNames(plan)) : Optional.empty();
+  }
+
   /**
    * Constants under a name.
    *

@@ -1,7 +1,6 @@
 package dev.topknot.processor.write;
 
 import dev.topknot.processor.model.SpecName;
-import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.KernelNames;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.write.cuda.CuWriter;
@@ -54,8 +53,9 @@ public final class Writers {
     for (JavaWriter.Source source : java(name, root).write(plan, inherited)) {
       write(name, source, root);
     }
-    if (DeviceCalls.complete(plan)) {
-      resource(name, ".cu", CuWriter.write(plan, new KernelNames(plan)), root);
+    Optional<KernelNames> kernels = KernelNames.of(plan);
+    if (kernels.isPresent()) {
+      resource(name, ".cu", CuWriter.write(plan, kernels.get()), root);
     }
     resource(name, ".topknot.md", report.join(), root);
   }

@@ -5,7 +5,6 @@ import com.palantir.javapoet.ClassName;
 import com.palantir.javapoet.JavaFile;
 import com.palantir.javapoet.TypeSpec;
 import dev.topknot.processor.model.SpecName;
-import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.KernelNames;
 import dev.topknot.processor.plan.Plan;
 import java.util.ArrayList;
@@ -56,9 +55,7 @@ public final class JavaWriter {
     List<Supplier<TypeSpec>> types = new ArrayList<>();
     types.add(new EntryWriter(plan, inherited)::write);
     types.add(new CpuWriter(plan)::write);
-    if (DeviceCalls.complete(plan)) {
-      types.add(new CudaWriter(plan, new KernelNames(plan))::write);
-    }
+    KernelNames.of(plan).ifPresent(names -> types.add(new CudaWriter(plan, names)::write));
     // Side by side, for in a compiler just started writing takes longer than all before it.
     List<Source> drafts =
         types.parallelStream().map(type -> draft(plan.spec().name(), type.get())).toList();

@@ -19,6 +19,7 @@ import dev.topknot.processor.plan.Region;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 
 /** Writes the report of a plan, {@code X.topknot.md}. */
 public final class ReportWriter {
@@ -27,9 +28,11 @@ public final class ReportWriter {
 
   private final StringBuilder text = new StringBuilder();
   private final Plan plan;
+  private final Optional<KernelNames> kernels;
 
   private ReportWriter(Plan plan) {
     this.plan = plan;
+    kernels = KernelNames.of(plan);
   }
 
   /** The report of a plan, as Markdown. */
@@ -38,7 +41,7 @@ public final class ReportWriter {
     writer.summary();
     writer.parameters();
     writer.memory();
-    if (plan.bytes() >= LARGE && DeviceCalls.complete(plan)) {
+    if (plan.bytes() >= LARGE && writer.kernels.isPresent()) {
       MemoryChoices.of(plan.spec()).forEach(it -> writer.line("%s", it));
     }
     for (ProgramPlan program : plan.programs()) {
@@ -127,10 +130,11 @@ public final class ReportWriter {
     line("");
     steps(program);
     workspace(program);
-    if (DeviceCalls.complete(plan)) {
-      new KernelTable(plan, program, new KernelNames(plan)).lines().forEach(it -> line("%s", it));
-      line("");
-    }
+    kernels.ifPresent(
+        names -> {
+          new KernelTable(plan, program, names).lines().forEach(it -> line("%s", it));
+          line("");
+        });
   }
 
   private void steps(ProgramPlan program) {

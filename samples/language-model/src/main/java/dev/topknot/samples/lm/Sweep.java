@@ -136,7 +136,7 @@ enum Sweep {
 
   /** Whether the weights of the losses are what it tries. */
   boolean triesLosses() {
-    return this == TABLE6 || this == TABLE6_32;
+    return rows.get(0).importanceLoss() != null;
   }
 
   String title() {

@@ -48,20 +48,22 @@ final class SweepCharts {
           .add(new Point(x / 1e3, result.perplexity()));
     }
     double highest = results.stream().mapToDouble(SweepResult::perplexity).max().orElseThrow();
-    if (ngram.perplexity() > highest) { // its line would press the models together
-      String outside =
-          String.format(
-              Locale.ROOT, "%s (%s: %.1f)", sweep.title(), ngram.model(), ngram.perplexity());
-      return Charts.png(chart(sweep, outside, "thousands", series));
+    boolean above = ngram.perplexity() > highest; // its line would press the models together
+    String title =
+        above
+            ? String.format(
+                Locale.ROOT, "%s (%s: %.1f)", sweep.title(), ngram.model(), ngram.perplexity())
+            : sweep.title();
+    XYChart chart = chart(sweep, title, "thousands", series);
+    if (!above) {
+      double[] ends = ascending(series);
+      XYSeries line =
+          chart.addSeries(
+              ngram.model(),
+              new double[] {ends[0], ends[ends.length - 1]},
+              new double[] {ngram.perplexity(), ngram.perplexity()});
+      line.setMarker(SeriesMarkers.NONE).setLineColor(GREY);
     }
-    XYChart chart = chart(sweep, sweep.title(), "thousands", series);
-    double[] ends = ascending(series);
-    XYSeries line =
-        chart.addSeries(
-            ngram.model(),
-            new double[] {ends[0], ends[ends.length - 1]},
-            new double[] {ngram.perplexity(), ngram.perplexity()});
-    line.setMarker(SeriesMarkers.NONE).setLineColor(GREY);
     return Charts.png(chart);
   }
 

@@ -33,10 +33,14 @@ class Table7Test {
       return new Report(model, Files.readAllLines(file));
     }
 
-    /** The last number of the first line of the table that has these words. */
-    private double number(String words, int cell) {
+    /** A cell of the first line of a table that has these words. */
+    private String cell(String words, int cell) {
       String line = lines.stream().filter(it -> it.contains(words)).findFirst().orElseThrow();
-      return Double.parseDouble(line.split("\\|", -1)[cell].replace(",", "").strip());
+      return line.split("\\|", -1)[cell].strip();
+    }
+
+    private double number(String words, int cell) {
+      return Double.parseDouble(cell(words, cell).replace(",", ""));
     }
 
     double millions(String words) {
@@ -48,9 +52,7 @@ class Table7Test {
     }
 
     private String device(String choice) {
-      String line =
-          lines.stream().filter(it -> it.contains("| " + choice + " |")).findFirst().orElseThrow();
-      return line.split("\\|", -1)[5].strip();
+      return cell("| " + choice + " |", 5);
     }
 
     String row() {
