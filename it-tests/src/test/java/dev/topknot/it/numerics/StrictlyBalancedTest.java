@@ -11,6 +11,7 @@ import dev.topknot.dsl.MoELayer;
 import dev.topknot.dsl.MoEModel;
 import dev.topknot.dsl.Precision;
 import dev.topknot.dsl.Softmax;
+import dev.topknot.it.numerics.LayerCase.Kind;
 import dev.topknot.it.reference.Draw;
 import dev.topknot.it.reference.Gradients;
 import dev.topknot.it.reference.Matrix;
@@ -157,33 +158,6 @@ class StrictlyBalancedTest {
     MoE on(Device device, long seed);
   }
 
-  /** Experts that follow one another and are alike. */
-  record Kind(int first, int count, String activation) {
-    List<String> weights() {
-      return activation.equals("SWIGLU") ? List.of("w1", "w2", "w3") : List.of("w1", "w2");
-    }
-
-    IntStream experts() {
-      return IntStream.range(first, first + count);
-    }
-
-    Stream<dev.topknot.it.reference.Expert> reference(
-        Map<String, Matrix> values, Products products) {
-      return experts()
-          .mapToObj(
-              i ->
-                  dev.topknot.it.reference.Expert.of(
-                      activation,
-                      weights().stream().map(w -> values.get("experts." + i + "." + w)).toList(),
-                      products));
-    }
-
-    Matrix stacked(String weight, Map<String, Matrix> from) {
-      return LayerCase.stack(
-          experts().mapToObj(i -> from.get("experts." + i + "." + weight)).toList());
-    }
-  }
-
   /**
    * A generated layer and what it was generated from.
    *
@@ -217,7 +191,7 @@ class StrictlyBalancedTest {
           width,
           experts,
           k,
-          List.of(new Kind(0, experts, activation)),
+          List.of(new Kind(experts, ActivationFunction.valueOf(activation), false)),
           thresholdLoss,
           precision);
     }
@@ -255,7 +229,10 @@ class StrictlyBalancedTest {
         21,
         8,
         2,
-        List.of(new Kind(0, 3, "RELU"), new Kind(3, 1, "SWIGLU"), new Kind(4, 4, "GELU")),
+        List.of(
+            new Kind(3, ActivationFunction.RELU, false),
+            new Kind(1, ActivationFunction.SWIGLU, false),
+            new Kind(4, ActivationFunction.GELU, false)),
         1,
         Precision.FP32);
   }
@@ -384,15 +361,9 @@ class StrictlyBalancedTest {
         products);
     assertThat(actual.get("gate.threshold").map(d -> d + 0.0).data()) // −0 is 0
         .isEqualTo(gradients.get("thresholds").scaled(times).map(d -> d + 0.0).data());
-    for (Kind kind : g.kinds()) {
-      for (String weight : kind.weights()) {
-        Close.check(
-            "d" + weight,
-            kind.stacked(weight, actual),
-            kind.stacked(weight, gradients.byName()).scaled(times),
-            products);
-      }
-    }
+    Map<String, Matrix> expected = new HashMap<>();
+    gradients.byName().forEach((name, d) -> expected.put(name, d.scaled(times)));
+    GeneratedLayerTest.checkExperts(g.kinds(), actual, expected, false, products);
   }
 
   /** Parameters of its own, thresholds about where half of the tokens exceed them. */
@@ -417,7 +388,7 @@ class StrictlyBalancedTest {
         values.get("gate.weight").transposed(),
         values.get("gate.threshold").data(),
         g.thresholdLoss(),
-        g.kinds().stream().flatMap(kind -> kind.reference(values, products)).toList());
+        GeneratedLayerTest.experts(g.kinds(), values, false, products));
   }
 
   /** Gates begin at zero: all tokens are equal, and the first are kept by all experts. */
