@@ -1,6 +1,7 @@
 package dev.topknot.processor.check;
 
 import dev.topknot.processor.model.Declaration;
+import dev.topknot.processor.model.ExpertKind;
 import dev.topknot.processor.model.Mark;
 import dev.topknot.processor.model.Site;
 import java.util.ArrayList;
@@ -80,14 +81,9 @@ record MoEView(
     return routed().stream().filter(kind -> !kind.wrote("count")).toList();
   }
 
-  /** How many experts are of a kind: as written, one if shared, else what is left; at least 1. */
+  /** How many experts are of a kind; at least 1, where counts are wrong. */
   long count(Mark kind) {
-    if (kind.flag("shared") || kind.wrote("count")) {
-      return Math.max(1, kind.writtenInteger("count").orElse(1));
-    }
-    long others =
-        routed().stream().mapToLong(other -> other.writtenInteger("count").orElse(0)).sum();
-    return Math.max(1, experts().orElse(1) - others);
+    return Math.max(1, ExpertKind.count(kind, kinds, experts().orElse(1)));
   }
 
   /** Whether the compiler could read what its kinds say, and its number of experts is one. */

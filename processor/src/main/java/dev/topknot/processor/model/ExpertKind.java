@@ -2,6 +2,7 @@ package dev.topknot.processor.model;
 
 import dev.topknot.dsl.ActivationFunction;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.stream.Collectors;
 
 /**
@@ -16,6 +17,25 @@ public record ExpertKind(
   /** Copies the widths. */
   public ExpertKind {
     hidden = List.copyOf(hidden);
+  }
+
+  /**
+   * How many experts are of a kind: as written, one if shared, else what the others leave.
+   *
+   * @param kinds all of the layer's {@code @Expert}s
+   * @param experts those that the gate chooses from
+   */
+  public static long count(Mark kind, List<Mark> kinds, int experts) {
+    OptionalInt written = kind.writtenInteger("count");
+    if (written.isPresent()) {
+      return written.getAsInt();
+    }
+    long others =
+        kinds.stream()
+            .filter(other -> !other.flag("shared"))
+            .mapToLong(other -> other.writtenInteger("count").orElse(0))
+            .sum();
+    return kind.flag("shared") ? 1 : experts - others;
   }
 
   /** Whether it has more than one hidden layer. */

@@ -123,17 +123,11 @@ public final class SpecReader {
 
   private static List<ExpertKind> kinds(int experts, List<Mark> marks) {
     List<Mark> kinds = marks.stream().filter(it -> it.name().equals("Expert")).toList();
-    int rest =
-        experts
-            - kinds.stream()
-                .filter(it -> !it.flag("shared"))
-                .mapToInt(it -> it.writtenInteger("count").orElse(0))
-                .sum();
     return kinds.stream()
         .map(
             it ->
                 new ExpertKind(
-                    it.writtenInteger("count").orElse(it.flag("shared") ? 1 : rest),
+                    Math.toIntExact(ExpertKind.count(it, kinds, experts)),
                     it.integers("hidden"),
                     it.constant("activation", ActivationFunction.class).orElseThrow(),
                     it.flag("shared")))
