@@ -138,10 +138,10 @@ final class Summary {
   }
 
   private void figures() {
-    double copy = Math.max(most(rows("figures", "copy"), "GB/s"), 0);
+    double copy = most(rows("figures", "copy"), "GB/s");
     double matmul = most(rows("torch", "matmul"), "TFLOP/s");
     line("%n## Figures%n");
-    line("- device memory, copied: %.0f GB/s", copy);
+    line("- device memory, copied: %s GB/s", number("%.0f", copy));
     line("- the largest matrix product of torch in bf16: %s TFLOP/s", number("%.0f", matmul));
     for (JsonNode row : rows("figures", "sample model")) {
       line("- the sample's model: %.0f words/s", row.path("words/s").asDouble());
