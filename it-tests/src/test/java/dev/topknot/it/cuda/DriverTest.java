@@ -146,6 +146,7 @@ class DriverTest {
       long module = driver.load(source);
       long add = driver.kernel(module, "add");
       long place = driver.kernel(module, "place");
+      assertThat(driver.freeBytes()).isEqualTo(driver.properties().memory());
       long a = driver.allocate(32 * Float.BYTES);
       ByteBuffer host = driver.allocateHost(64 * Float.BYTES);
 

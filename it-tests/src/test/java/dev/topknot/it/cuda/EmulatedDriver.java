@@ -106,6 +106,11 @@ public final class EmulatedDriver implements Driver {
   }
 
   @Override
+  public long freeBytes() {
+    return PROPERTIES.memory() - bytes();
+  }
+
+  @Override
   public synchronized long allocate(long bytes) {
     long address = memory.allocate(bytes);
     allocations.put(address, bytes);

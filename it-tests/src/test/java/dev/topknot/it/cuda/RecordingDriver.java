@@ -59,6 +59,11 @@ public final class RecordingDriver implements Driver {
   }
 
   @Override
+  public long freeBytes() {
+    return driver.freeBytes();
+  }
+
+  @Override
   public long allocate(long bytes) {
     long address = driver.allocate(bytes);
     record(() -> recording.allocate(address, bytes));

@@ -52,10 +52,11 @@ class BundleTest {
     assertThat(rehearsed.status).as(rehearsed.said).isZero();
     JsonNode found = Findings.JSON.readTree(results.resolve("results.json").toFile());
     assertThat(found.at("/instructions/checks")).hasSize(Instructions.probes().size());
-    for (String phase : List.of("device", "recordings", "tests", "bits")) {
+    for (String phase : List.of("device", "recordings", "tests", "bits", "table7")) {
       assertThat(found.at("/" + phase + "/checks")).as(phase).isNotEmpty();
     }
     assertThat(found.at("/figures/rows")).isNotEmpty();
+    assertThat(found.at("/table7/rows")).hasSize(1);
     assertThat(Files.readString(results.resolve("results.md")))
         .contains("| instructions | 13 | 0 |")
         .doesNotContain("failed**");

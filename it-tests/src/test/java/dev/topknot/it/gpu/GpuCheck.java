@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 
@@ -16,7 +17,7 @@ import java.util.Set;
 public final class GpuCheck {
   private static final String USAGE =
       """
-      usage: GpuCheck PHASE FOLDER [--emulated]
+      usage: GpuCheck PHASE FOLDER [--emulated] [--seconds SECONDS]
 
       PHASE is one of
         device         what there is, and one kernel
@@ -25,14 +26,18 @@ public final class GpuCheck {
         tests          the twin of the sample's model against the CPU; the tests of generated code
         bits           two runs, the same bits
         figures        how fast layers and the sample's model are
+        table7         what the models of [S17] table 7 take, and how fast they learn
         sanitizer      compute-sanitizer over recorded launches
         summary        results.json and results.md from what the phases left
         record         makes the recordings, on the emulator
       and leaves PHASE.json, and more, in FOLDER. With --emulated the device is the emulator, and
-      shapes are small.
+      shapes are small. After SECONDS (100) table7 begins nothing more.
 
       Exit status: 0 all is well, 1 a check failed, 2 wrong usage, 3 no GPU can be used.
       """;
+
+  /** Of {@code table7}, where nothing else is said. */
+  private static final int SECONDS = 100;
 
   private static final int FAILED = 1;
   private static final int USAGE_ERROR = 2;
@@ -50,13 +55,20 @@ public final class GpuCheck {
     System.exit(run(List.of(arguments)));
   }
 
-  private static int run(List<String> arguments) {
-    if (arguments.contains("--help")) {
+  private static int run(List<String> words) {
+    if (words.contains("--help")) {
       System.out.print(USAGE);
       return 0;
     }
-    boolean emulated = arguments.contains("--emulated");
-    if (arguments.size() != (emulated ? 3 : 2)) {
+    List<String> arguments = new ArrayList<>(words);
+    boolean emulated = arguments.remove("--emulated");
+    int seconds = SECONDS;
+    int option = arguments.indexOf("--seconds");
+    if (option >= 0 && option + 1 < arguments.size()) {
+      arguments.remove(option);
+      seconds = Integer.parseInt(arguments.remove(option));
+    }
+    if (arguments.size() != 2) {
       System.err.print(USAGE);
       return USAGE_ERROR;
     }
@@ -73,7 +85,7 @@ public final class GpuCheck {
           Recordings.record(folder);
           yield 0;
         }
-        default -> check(phase, folder, emulated);
+        default -> check(phase, folder, emulated, seconds);
       };
     } catch (IOException e) {
       e.printStackTrace();
@@ -81,7 +93,7 @@ public final class GpuCheck {
     }
   }
 
-  private static int check(String phase, Path folder, boolean emulated) {
+  private static int check(String phase, Path folder, boolean emulated, int seconds) {
     Findings findings = new Findings(folder, phase);
     try {
       switch (phase) {
@@ -94,6 +106,7 @@ public final class GpuCheck {
         }
         case "bits" -> SameBits.check(device(emulated), findings, emulated);
         case "figures" -> Figures.measure(device(emulated), findings, emulated);
+        case "table7" -> Table7Run.measure(device(emulated), findings, emulated, seconds);
         case "sanitizer" -> new Recordings(findings, emulated).sanitize();
         default -> {
           System.err.print(USAGE);

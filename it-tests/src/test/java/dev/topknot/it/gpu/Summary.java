@@ -16,7 +16,17 @@ import java.util.stream.StreamSupport;
 final class Summary {
   private static final List<String> PHASES =
       List.of(
-          "device", "instructions", "recordings", "tests", "bits", "figures", "torch", "sanitizer");
+          "device",
+          "instructions",
+          "recordings",
+          "tests",
+          "bits",
+          "figures",
+          "table7",
+          "torch",
+          "sanitizer");
+
+  private static final double GIB = 1 << 30;
 
   private final ObjectNode results = Findings.JSON.createObjectNode();
   private final StringBuilder text = new StringBuilder();
@@ -76,7 +86,7 @@ final class Summary {
   private void tell() {
     line("# On a GPU%n");
     line("| | |%n|---|---|");
-    for (String phase : List.of("device", "torch", "sanitizer")) {
+    for (String phase : List.of("device", "table7", "torch", "sanitizer")) {
       phase(phase)
           .path("facts")
           .properties()
@@ -102,6 +112,7 @@ final class Summary {
           check -> line("- %s: %s", check.get("name").asText(), oneLine(check.get("said"))));
     }
     figures();
+    table7();
   }
 
   private static String oneLine(JsonNode said) {
@@ -127,10 +138,10 @@ final class Summary {
   }
 
   private void figures() {
-    double copy = Math.max(most(rows("figures", "copy"), "GB/s"), 0);
+    double copy = most(rows("figures", "copy"), "GB/s");
     double matmul = most(rows("torch", "matmul"), "TFLOP/s");
     line("%n## Figures%n");
-    line("- device memory, copied: %.0f GB/s", copy);
+    line("- device memory, copied: %s GB/s", number("%.0f", copy));
     line("- the largest matrix product of torch in bf16: %s TFLOP/s", number("%.0f", matmul));
     for (JsonNode row : rows("figures", "sample model")) {
       line("- the sample's model: %.0f words/s", row.path("words/s").asDouble());
@@ -168,6 +179,37 @@ final class Summary {
           exact.map(Summary::named).orElse("-"),
           exact.map(torch -> number("%.2f", torch.path("ms").asDouble() / ms)).orElse("-"),
           any.map(Summary::named).orElse("-"));
+    }
+  }
+
+  private void table7() {
+    line("%n## Models of [S17] table 7%n");
+    line(
+        "Steps of training on words that Zipf's law gives: median (least to most). TFLOP/s as the"
+            + " paper counts them for each of its GPUs: forward and backward, the sampled softmax"
+            + " included, a multiply-add as two.%n");
+    line(
+        "| model | parameters | GiB, as planned | taken | s to start | max/mean | ms a step"
+            + " | words/s | TFLOP/s | the paper's | loss, first to last step |%n"
+            + "|---|---|---|---|---|---|---|---|---|---|---|");
+    for (JsonNode row : rows("table7", "model")) {
+      line(
+          "| %s | %,d | %.1f | %.1f | %.1f | %s | %.1f (%.1f to %.1f) | %.0f | %.1f | %.2f"
+              + " | %.2f to %.2f |",
+          row.path("model").asText(),
+          row.path("parameters").asLong(),
+          row.path("planned bytes").asLong() / GIB,
+          row.path("taken bytes").asLong() / GIB,
+          row.path("start s").asDouble(),
+          number("%.1f", row.path("max/mean").asDouble(Double.NaN)),
+          row.path("ms").asDouble(),
+          row.path("least").asDouble(),
+          row.path("most").asDouble(),
+          row.path("words/s").asDouble(),
+          row.path("TFLOP/s").asDouble(),
+          row.path("paper TFLOP/s").asDouble(),
+          row.path("first loss").asDouble(),
+          row.path("last loss").asDouble());
     }
   }
 

@@ -15,6 +15,9 @@ public interface Driver {
   /** What the device is. */
   Properties properties();
 
+  /** Bytes of device memory that nobody has taken, in this process or another. */
+  long freeBytes();
+
   /** Takes device memory, aligned to 256 bytes, of any content; at least one byte. */
   long allocate(long bytes);
 

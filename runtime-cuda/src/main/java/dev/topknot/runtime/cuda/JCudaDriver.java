@@ -86,17 +86,23 @@ final class JCudaDriver implements Driver {
   }
 
   @Override
+  public synchronized long freeBytes() {
+    enter();
+    long[] free = new long[1];
+    check("asking for free memory", jcuda.driver.JCudaDriver.cuMemGetInfo(free, new long[1]));
+    return free[0];
+  }
+
+  @Override
   public synchronized long allocate(long bytes) {
     enter();
     Address address = new Address(0);
     int code = jcuda.driver.JCudaDriver.cuMemAlloc(address, bytes);
     if (code == CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
-      long[] free = new long[1];
-      jcuda.driver.JCudaDriver.cuMemGetInfo(free, new long[1]);
       throw new OutOfMemoryError(
           String.format(
               "%,d bytes wanted on %s, which has %,d of %,d free",
-              bytes, properties.name(), free[0], properties.memory()));
+              bytes, properties.name(), freeBytes(), properties.memory()));
     }
     check("taking " + bytes + " bytes", code);
     return address.value();

@@ -71,6 +71,11 @@ final class FakeDriver implements Driver {
   }
 
   @Override
+  public long freeBytes() {
+    return properties().memory() - memory.values().stream().mapToLong(ByteBuffer::capacity).sum();
+  }
+
+  @Override
   public long allocate(long bytes) {
     take(bytes);
     next += 1L << 32;
