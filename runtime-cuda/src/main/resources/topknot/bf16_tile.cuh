@@ -9,12 +9,13 @@
 // FLOPs: 2 M N K a stage; bytes: 4 (M + N) K of global memory, 6 (M + N) K of shared memory and more.
 #pragma once
 
+#include "topknot/epilogue.cuh"
 #include "topknot/operand.cuh"
 
 struct Bf16Tile {
   using Stored = float;
   static constexpr int M = 64, N = 64, K = 32;
-  static constexpr int CHUNK = 2;
+  static constexpr int CHUNK = EPILOGUE_CHUNK;
   static constexpr int THREADS = 256;
   static constexpr int BLOCKS = 3;  // of a multiprocessor: 80 registers a thread
 
@@ -25,6 +26,10 @@ struct Bf16Tile {
   static constexpr int OPERAND = 64 * K;
 
   static constexpr int SHARED_BYTES = 2 * 2 * OPERAND * 2;
+
+  /** The sums of a block, where its stages were. */
+  using BlockSums = SharedSums<M, N, THREADS>;
+  static_assert(BlockSums::BYTES <= SHARED_BYTES, "where stages were");
 
   /** A thread's part of c: the fragments of its warp. */
   struct Sums {
@@ -65,6 +70,49 @@ struct Bf16Tile {
     return static_cast<unsigned>(toBf16(low)) | static_cast<unsigned>(toBf16(high)) << 16;
   }
 
+  /** A tile's product, whose next stage is in registers. */
+  template <class A, class B>
+  struct Product {
+    const A& a;
+    const B& b;
+    Fetched<M, K, THREADS> fetchedA;
+    Fetched<N, K, THREADS> fetchedB;
+
+    TOPKNOT_DEVICE Product(const A& a, const B& b) : a(a), b(b) {}
+
+    TOPKNOT_DEVICE void fetch(int firstM, int firstN, int k) {
+      fetchedA.fetch(a, firstM, k);
+      fetchedB.fetch(b, firstN, k);
+    }
+
+    TOPKNOT_DEVICE void put(Bf16* stage) const {
+      Bf16Tile::put<A>(fetchedA, stage);
+      Bf16Tile::put<B>(fetchedB, stage + OPERAND);
+    }
+
+    /** Adds to sums, from the stage that was fetched on; shared memory is free when it returns. */
+    TOPKNOT_DEVICE void finish(float* shared, int firstM, int firstN, int depth, Sums& sums) {
+      Bf16* stage = reinterpret_cast<Bf16*>(shared);
+      Bf16* other = stage + 2 * OPERAND;
+      put(stage);
+      __syncthreads();
+      for (int k = 0; k < depth; k += K) {
+        const bool more = k + K < depth;
+        if (more) {
+          fetch(firstM, firstN, k + K);
+        }
+        multiplyStage<A::alongColumns, B::alongColumns>(stage, stage + OPERAND, sums);
+        if (more) {
+          put(other);
+        }
+        Bf16* const swap = stage;
+        stage = other;
+        other = swap;
+        __syncthreads();
+      }
+    }
+  };
+
   /** As FfmaTile::multiply. */
   template <class A, class B>
   TOPKNOT_DEVICE static void multiply(float* shared, const A& a, const B& b, int firstM, int firstN,
@@ -72,30 +120,27 @@ struct Bf16Tile {
     if (depth <= 0) {
       return;
     }
-    Fetched<M, K, THREADS> fetchedA;
-    Fetched<N, K, THREADS> fetchedB;
-    fetchedA.fetch(a, firstM, 0);
-    fetchedB.fetch(b, firstN, 0);
-    Bf16* stage = reinterpret_cast<Bf16*>(shared);
-    Bf16* other = stage + 2 * OPERAND;
-    put<A>(fetchedA, stage);
-    put<B>(fetchedB, stage + OPERAND);
-    __syncthreads();
-    for (int k = 0; k < depth; k += K) {
-      const bool more = k + K < depth;
-      if (more) {
-        fetchedA.fetch(a, firstM, k + K);
-        fetchedB.fetch(b, firstN, k + K);
+    Product<A, B> product(a, b);
+    product.fetch(firstM, firstN, 0);
+    product.finish(shared, firstM, firstN, depth, sums);
+  }
+
+  /** As FfmaTile::multiplyAcross; while a tile's sums are taken the next one's stage is loaded. */
+  template <class A, class B, class Take>
+  TOPKNOT_DEVICE static void multiplyAcross(float* shared, const A& a, const B& b, int firstM,
+                                            int firstN, int endN, int depth, Take take) {
+    Product<A, B> product(a, b);
+    product.fetchedB.fetch(b, firstN, 0);
+#pragma unroll 1
+    for (int n = firstN; n < endN; n += N) {
+      Sums sums;
+      product.fetchedA.fetch(a, firstM, 0);
+      product.finish(shared, firstM, n, depth, sums);
+      if (n + N < endN) {
+        product.fetchedB.fetch(b, n + N, 0);
       }
-      multiplyStage<A::alongColumns, B::alongColumns>(stage, stage + OPERAND, sums);
-      if (more) {
-        put<A>(fetchedA, other);
-        put<B>(fetchedB, other + OPERAND);
-      }
-      Bf16* const swap = stage;
-      stage = other;
-      other = swap;
-      __syncthreads();
+      take(n, sums);
+      __syncthreads();  // shared memory has been read
     }
   }
 
@@ -135,63 +180,36 @@ struct Bf16Tile {
     }
   }
 
-  /** The row of c of a fragment's half, and the column of a fragment, of this thread. */
-  TOPKNOT_DEVICE static int rowOf(int fragment, int half) {
+  /** The sums in shared memory. */
+  TOPKNOT_DEVICE static BlockSums share(const Sums& sums) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
     const int warp = static_cast<int>(threadIdx.x) / 32;
-    return (warp / WARPS_N * FRAGMENTS_M + fragment) * 16 + half * 8 +
-           static_cast<int>(threadIdx.x) % 32 / 4;
-  }
-
-  TOPKNOT_DEVICE static int columnOf(int fragment) {
-    const int warp = static_cast<int>(threadIdx.x) / 32;
-    return (warp % WARPS_N * FRAGMENTS_N + fragment) * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
+    const BlockSums shared{sharedMemory<float>()};
+#pragma unroll
+    for (int i = 0; i < FRAGMENTS_M; i++) {
+#pragma unroll
+      for (int j = 0; j < FRAGMENTS_N; j++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          shared.put((warp / WARPS_N * FRAGMENTS_M + i) * 16 + half * 8 + lane / 4,
+                     (warp % WARPS_N * FRAGMENTS_N + j) * 8 + lane % 4 * 2, sums.at[i][j][2 * half],
+                     sums.at[i][j][2 * half + 1]);
+        }
+      }
+    }
+    __syncthreads();
+    return shared;
   }
 
   /** As FfmaTile::each. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void each(Sums& sums, Epilogue& epilogue) {
-#pragma unroll
-    for (int i = 0; i < FRAGMENTS_M; i++) {
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-#pragma unroll
-        for (int j = 0; j < FRAGMENTS_N; j++) {
-          const float two[2] = {sums.at[i][j][2 * half], sums.at[i][j][2 * half + 1]};
-          epilogue(rowOf(i, half), columnOf(j), two);
-        }
-      }
-    }
+    share(sums).each(static_cast<int>(threadIdx.x), 0, epilogue);
   }
 
-  /** As FfmaTile::eachWithTotals: four lanes, then the warps of a row in their order. */
+  /** As FfmaTile::eachWithTotals. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void eachWithTotals(Sums& sums, Epilogue& epilogue) {
-    float* parts = sharedMemory<float>();
-    const int warp = static_cast<int>(threadIdx.x) / 32;
-#pragma unroll
-    for (int i = 0; i < FRAGMENTS_M; i++) {
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        float total = 0;
-#pragma unroll
-        for (int j = 0; j < FRAGMENTS_N; j++) {
-          const float two[2] = {sums.at[i][j][2 * half], sums.at[i][j][2 * half + 1]};
-          total += epilogue(rowOf(i, half), columnOf(j), two);
-        }
-        total += __shfl_xor_sync(0xFFFFFFFFu, total, 1);
-        total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
-        if (threadIdx.x % 4 == 0) {
-          parts[warp % WARPS_N * M + rowOf(i, half)] = total;
-        }
-      }
-    }
-    __syncthreads();
-    if (threadIdx.x < M) {
-      float total = parts[threadIdx.x];
-      for (int i = 1; i < WARPS_N; i++) {
-        total += parts[i * M + threadIdx.x];
-      }
-      epilogue.total(static_cast<int>(threadIdx.x), total);
-    }
+    share(sums).eachWithTotals(static_cast<int>(threadIdx.x), 0, epilogue);
   }
 };

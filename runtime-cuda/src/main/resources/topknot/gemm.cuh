@@ -129,6 +129,20 @@ struct FfmaTile {
     }
   }
 
+  /**
+   * Calls take(n, sums of a b) for the tiles of columns from firstN on and before endN, one after the
+   * other; take may use `shared`.
+   */
+  template <class A, class B, class Take>
+  TOPKNOT_DEVICE static void multiplyAcross(float* shared, const A& a, const B& b, int firstM,
+                                            int firstN, int endN, int depth, Take take) {
+    for (int n = firstN; n < endN; n += N) {
+      Sums sums;
+      multiply(shared, a, b, firstM, n, depth, sums);
+      take(n, sums);
+    }
+  }
+
   TOPKNOT_DEVICE static void multiplyStage(const float* stage, Sums& sums) {
     const float* a = stage + threadIdx.x / LANES * REG_M;
     const float* b = stage + K * STRIDE_M + threadIdx.x % LANES * REG_N;
@@ -256,7 +270,12 @@ TOPKNOT_DEVICE void storeChunk(float* matrix, long long row, int column,
 template <int COLUMNS, int N>
 TOPKNOT_DEVICE void storeChunk(Bf16* matrix, long long row, int column, const float (&values)[N]) {
   Bf16* to = matrix + row * COLUMNS + column;
-  if (N == 2 && COLUMNS % 2 == 0) {
+  if (N == 4 && COLUMNS % 4 == 0) {
+    if (column < COLUMNS) {
+      *reinterpret_cast<uint2*>(to) = make_uint2(toBf16Pair(values[0], values[1 % N]),
+                                                 toBf16Pair(values[2 % N], values[3 % N]));
+    }
+  } else if (N == 2 && COLUMNS % 2 == 0) {
     if (column < COLUMNS) {
       *reinterpret_cast<unsigned*>(to) = toBf16Pair(values[0], values[1 % N]);
     }
@@ -408,18 +427,34 @@ TOPKNOT_DEVICE void multiplyBack(const float* dy, const float* w, float* dx, int
 
 /**
  * dw [Out::columns, In::columns] = the sum over rows of dy^T x, or that added to it; zero where
- * there are no rows.
+ * there are no rows. Grid: (Out::columns / M, In::columns / N), rounded up; where SHARED, blocks along
+ * y may be fewer and share the tiles of columns evenly.
  */
-template <class Tile, class Out, class In>
+template <class Tile, bool SHARED = false, class Out, class In>
 TOPKNOT_DEVICE void multiplyWeight(Out dy, In x, int rows, float* dw, bool add) {
   const int row = static_cast<int>(blockIdx.x) * Tile::M;
-  const int column = static_cast<int>(blockIdx.y) * Tile::N;
+  const auto a = alongRows(dy, rows);
+  const auto b = alongRows(x, rows);
+  const auto store = [&](int column, typename Tile::Sums& sums) {
+    StoreEpilogue<In::columns> epilogue{dw, row, Out::columns, column, add};
+    Tile::each(sums, epilogue);
+  };
   if (rows == 0 && add) {
     return;
   }
-  typename Tile::Sums sums;
-  Tile::multiply(sharedMemory<float>(), alongRows(dy, rows), alongRows(x, rows), row, column, rows,
-                 sums);
-  StoreEpilogue<In::columns> epilogue{dw, row, Out::columns, column, add};
-  Tile::each(sums, epilogue);
+  if (SHARED) {
+    const int blocks = static_cast<int>(gridDim.y);
+    const int tiles = (In::columns + Tile::N - 1) / Tile::N;
+    const int share = (tiles + blocks - 1) / blocks * Tile::N;
+    const int first = static_cast<int>(blockIdx.y) * share;
+    if (first < In::columns) {
+      Tile::multiplyAcross(sharedMemory<float>(), a, b, row, first, min(first + share, In::columns),
+                           rows, store);
+    }
+  } else {
+    const int column = static_cast<int>(blockIdx.y) * Tile::N;
+    typename Tile::Sums sums;
+    Tile::multiply(sharedMemory<float>(), a, b, row, column, rows, sums);
+    store(column, sums);
+  }
 }

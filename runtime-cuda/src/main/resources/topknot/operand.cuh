@@ -149,10 +149,16 @@ struct Pieces {
   static_assert(PIECES * VALUES * THREADS == EXTENT * K, "equal parts");
 
   const Operand operand;
-  const int first;  // of m or n
+  int first;  // of m or n
   int numbers[PIECES];
 
   TOPKNOT_DEVICE Pieces(const Operand& operand, int first) : operand(operand), first(first) {
+    find(0);
+  }
+
+  /** From the first stage on again, for the tile whose m or n begin here. */
+  TOPKNOT_DEVICE void moveTo(int firstOfTile) {
+    first = firstOfTile;
     find(0);
   }
 

@@ -94,6 +94,7 @@ struct ByExpert {
 /** Likewise, of a matrix that has the rows of the slots themselves. */
 template <class S>
 struct SlotsByExpert {
+  static constexpr bool GATED = true;
   using Tile = typename S::Tile;
   ByExpert<S> experts;
 
@@ -195,7 +196,7 @@ template <class S, class Group>
 TOPKNOT_DEVICE void inWeightBackward(Group group, const Run* run, const Stored<S>* dHidden,
                                      const Stored<S>* x, float* dW1) {
   const RowTile all = group.all(blockIdx.z);
-  multiplyWeight<typename S::Tile>(
+  multiplyWeight<typename S::Tile, Group::GATED>(
       slotsFrom<S::HIDDEN>(dHidden, all.first), group.tokens(x, all.first), all.rows,
       dW1 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
 }
@@ -205,7 +206,7 @@ template <class S, class Group>
 TOPKNOT_DEVICE void outWeightBackward(Group group, const Run* run, const Stored<S>* dy,
                                       const Stored<S>* a, float* dW2) {
   const RowTile all = group.all(blockIdx.z);
-  multiplyWeight<typename S::Tile>(
+  multiplyWeight<typename S::Tile, Group::GATED>(
       group.tokens(dy, all.first), slotsFrom<S::HIDDEN>(a, all.first), all.rows,
       dW2 + static_cast<long long>(all.expert) * S::HIDDEN * S::WIDTH, run->add != 0);
 }

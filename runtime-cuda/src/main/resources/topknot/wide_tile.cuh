@@ -18,43 +18,14 @@
 // read by wgmma.
 #pragma once
 
+#include "topknot/epilogue.cuh"
 #include "topknot/operand.cuh"
-
-template <class>
-using Void = void;
-
-/** What an epilogue reads of two values before it goes on: Read of those that have one, else nothing. */
-template <class Epilogue, class = void>
-struct Reading {
-  struct Chunk {};
-
-  TOPKNOT_DEVICE static void read(const Epilogue&, int, int, Chunk&) {}
-
-  TOPKNOT_DEVICE static auto finish(const Epilogue& epilogue, int row, int column,
-                                    const float (&values)[2], const Chunk&) {
-    return epilogue(row, column, values);
-  }
-};
-
-template <class Epilogue>
-struct Reading<Epilogue, Void<typename Epilogue::template Read<2>>> {
-  using Chunk = typename Epilogue::template Read<2>;
-
-  TOPKNOT_DEVICE static void read(const Epilogue& epilogue, int row, int column, Chunk& chunk) {
-    epilogue.read(row, column, chunk);
-  }
-
-  TOPKNOT_DEVICE static auto finish(const Epilogue& epilogue, int row, int column,
-                                    const float (&values)[2], const Chunk& chunk) {
-    return epilogue(row, column, values, chunk);
-  }
-};
 
 /** Operands are the sum of PARTS bf16. */
 template <class STORED, int PARTS, int STAGES>
 struct TensorTile {
   static constexpr int M = 128, N = 128, K = 32;
-  static constexpr int CHUNK = 2;
+  static constexpr int CHUNK = EPILOGUE_CHUNK;
   static constexpr int THREADS = 256;
 
   /** Of a multiprocessor; two leave 128 registers a thread, too few for mma.sync and for two parts. */
@@ -80,6 +51,13 @@ struct TensorTile {
   static constexpr int ALIGNMENT = 1024;
 
   static constexpr int SHARED_BYTES = STAGES * STAGE * 2 + ALIGNMENT;
+
+  /** Stages that are under way while one is multiplied. */
+  static constexpr int AHEAD = 2;
+
+  /** The sums of a fragment's half, a row of them a warp. */
+  using HalfSums = SharedSums<8, N, 32>;
+  static_assert((STAGES - AHEAD) * STAGE * 2 >= THREADS / 32 * HalfSums::BYTES, "behind stages ahead");
 
   /** A thread's part of c: a row of fragments a warp. */
   struct Sums {
@@ -154,52 +132,107 @@ struct TensorTile {
     }
   };
 
+  /** A tile's product: begin, then finish. */
+  template <class Left, class Right>
+  struct Product {
+    Carrier<Left, typename Left::Element> a;
+    Carrier<Right, typename Right::Element> b;
+    float* const shared;
+    const int depth;
+
+    TOPKNOT_DEVICE Product(float* shared, const Left& a, const Right& b, int firstM, int firstN,
+                           int depth)
+        : a(a, firstM), b(b, firstN), shared(shared), depth(depth) {
+      static_assert(PARTS == 2 || (Left::columns % 8 == 0 && Right::columns % 8 == 0), "16 bytes");
+    }
+
+    TOPKNOT_DEVICE void fetch(int i) {
+      if (i * K < depth) {
+        a.fetch(i * K);
+        b.fetch(i * K);
+      }
+    }
+
+    TOPKNOT_DEVICE void put(int i) const {
+      if (i * K < depth) {
+        a.put(stageOf(stagesOf(shared), i));
+        b.put(stageOf(stagesOf(shared), i) + B);
+      }
+    }
+
+    TOPKNOT_DEVICE void copy(int i) {
+      if (i * K < depth) {
+        a.copy(stageOf(stagesOf(shared), i), i * K);
+        b.copy(stageOf(stagesOf(shared), i) + B, i * K);
+      }
+      asyncCommit();
+    }
+
+    /** Sets the first stages under way; as a loop it spares registers beside a tile's sums. */
+    TOPKNOT_DEVICE void begin() {
+      fetch(0);
+#pragma unroll 1
+      for (int i = 0; i < AHEAD; i++) {
+        copy(i);
+      }
+    }
+
+    /** Adds to sums; shared memory is free again when it returns. */
+    TOPKNOT_DEVICE void finish(Sums& sums) {
+      if (depth <= 0) {
+        return;
+      }
+      put(0);
+      fetch(1);
+#pragma unroll 1
+      for (int i = 0; i * K < depth; i++) {
+        asyncWait<AHEAD - 1>();
+        shareStage();
+        startStage<Left::alongColumns, Right::alongColumns>(stageOf(stagesOf(shared), i), sums);
+        put(i + 1);
+        fetch(i + 2);
+        copy(i + AHEAD);
+        endStages<1>();
+      }
+      endStages<0>();
+      __syncthreads();
+    }
+  };
+
   /** As FfmaTile::multiply. */
   template <class Left, class Right>
   TOPKNOT_DEVICE static void multiply(float* shared, const Left& a, const Right& b, int firstM,
                                       int firstN, int depth, Sums& sums) {
-    static_assert(PARTS == 2 || (Left::columns % 8 == 0 && Right::columns % 8 == 0), "16 bytes");
-    if (depth <= 0) {
-      return;
-    }
-    Bf16* const stages =
-        reinterpret_cast<Bf16*>(shared) + (-placeOfShared(shared) & (ALIGNMENT - 1)) / 2;
-    Carrier<Left, typename Left::Element> carrierA(a, firstM);
-    Carrier<Right, typename Right::Element> carrierB(b, firstN);
-    carrierA.fetch(0);
-    carrierB.fetch(0);
-    carrierA.copy(stages, 0);
-    carrierB.copy(stages + B, 0);
-    asyncCommit();
-    carrierA.put(stages);
-    carrierB.put(stages + B);
-    if (K < depth) {
-      carrierA.fetch(K);
-      carrierB.fetch(K);
-      carrierA.copy(stageOf(stages, 1), K);
-      carrierB.copy(stageOf(stages, 1) + B, K);
-    }
-    asyncCommit();
+    Product<Left, Right> product(shared, a, b, firstM, firstN, depth);
+    product.begin();
+    product.finish(sums);
+  }
+
+  /** As FfmaTile::multiplyAcross; while a tile's sums are taken the next one's stages are under way. */
+  template <class Left, class Right, class Take>
+  TOPKNOT_DEVICE static void multiplyAcross(float* shared, const Left& a, const Right& b, int firstM,
+                                            int firstN, int endN, int depth, Take take) {
+    Product<Left, Right> product(shared, a, b, firstM, firstN, depth);
+    product.begin();
+    int n = firstN;
 #pragma unroll 1
-    for (int i = 0; i * K < depth; i++) {
-      asyncWait<1>();
-      shareStage();
-      startStage<Left::alongColumns, Right::alongColumns>(stageOf(stages, i), sums);
-      if ((i + 1) * K < depth) {
-        carrierA.put(stageOf(stages, i + 1));
-        carrierB.put(stageOf(stages, i + 1) + B);
+    do {
+      Sums sums;
+      product.finish(sums);
+      const int column = n;
+      n += N;
+      if (n < endN) {
+        product.a.pieces.find(0);
+        product.b.pieces.moveTo(n);
+        product.begin();
       }
-      if ((i + 2) * K < depth) {
-        carrierA.fetch((i + 2) * K);
-        carrierB.fetch((i + 2) * K);
-        carrierA.copy(stageOf(stages, i + 2), (i + 2) * K);
-        carrierB.copy(stageOf(stages, i + 2) + B, (i + 2) * K);
-      }
-      asyncCommit();
-      endStages<1>();
-    }
-    endStages<0>();
-    __syncthreads();
+      take(column, sums);
+    } while (n < endN);
+  }
+
+  /** Where stages begin in shared memory. */
+  TOPKNOT_DEVICE static Bf16* stagesOf(float* shared) {
+    return reinterpret_cast<Bf16*>(shared) + (-placeOfShared(shared) & (ALIGNMENT - 1)) / 2;
   }
 
   TOPKNOT_DEVICE static Bf16* stageOf(Bf16* stages, int i) {
@@ -294,62 +327,39 @@ struct TensorTile {
 
 #endif
 
-  /** The row of c of a fragment's half, and the column of a fragment, of this thread. */
-  TOPKNOT_DEVICE static int rowOf(int half) {
-    const int thread = static_cast<int>(threadIdx.x);
-    return thread / 32 * 16 + half * 8 + thread % 32 / 4;
-  }
-
-  TOPKNOT_DEVICE static int columnOf(int fragment) {
-    return fragment * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
-  }
-
-  /**
-   * Calls take(what an epilogue returns) for each fragment's half; what the epilogue reads of some
-   * fragments is under way before it goes on with the first, and so before it writes.
-   */
-  template <class Epilogue, class Take>
-  TOPKNOT_DEVICE static void eachOfHalf(Sums& sums, const Epilogue& epilogue, int half, Take take) {
-    using Reads = Reading<Epilogue>;
-    constexpr int BATCH = sizeof(typename Reads::Chunk) > 8 ? 4 : 8;  // at most 16 registers
+  /** Calls take(sums in shared memory, row of c of the first) for each half of the warp's fragments. */
+  template <class Take>
+  TOPKNOT_DEVICE static void eachHalf(const Sums& sums, Take take) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    Bf16* const behind = stagesOf(sharedMemory<float>()) + AHEAD * STAGE;
+    const HalfSums shared{reinterpret_cast<float*>(behind) + warp * (HalfSums::BYTES / 4)};
 #pragma unroll
-    for (int first = 0; first < FRAGMENTS; first += BATCH) {
-      typename Reads::Chunk chunks[BATCH];
+    for (int half = 0; half < 2; half++) {
+      __syncwarp();
 #pragma unroll
-      for (int i = 0; i < BATCH; i++) {
-        Reads::read(epilogue, rowOf(half), columnOf(first + i), chunks[i]);
+      for (int j = 0; j < FRAGMENTS; j++) {
+        shared.put(lane / 4, j * 8 + lane % 4 * 2, sums.at[j][2 * half], sums.at[j][2 * half + 1]);
       }
-#pragma unroll
-      for (int i = 0; i < BATCH; i++) {
-        const int j = first + i;
-        const float two[2] = {sums.at[j][2 * half], sums.at[j][2 * half + 1]};
-        take([&] { return Reads::finish(epilogue, rowOf(half), columnOf(j), two, chunks[i]); });
-      }
+      __syncwarp();
+      take(shared, warp * 16 + half * 8);
     }
   }
 
   /** As FfmaTile::each. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void each(Sums& sums, Epilogue& epilogue) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      eachOfHalf(sums, epilogue, half, [](auto finish) { finish(); });
-    }
+    eachHalf(sums, [&](HalfSums shared, int firstRow) {
+      shared.each(static_cast<int>(threadIdx.x) % 32, firstRow, epilogue);
+    });
   }
 
-  /** As FfmaTile::eachWithTotals: a row's columns are with four lanes. */
+  /** As FfmaTile::eachWithTotals. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void eachWithTotals(Sums& sums, Epilogue& epilogue) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      float total = 0;
-      eachOfHalf(sums, epilogue, half, [&](auto finish) { total += finish(); });
-      total += __shfl_xor_sync(0xFFFFFFFFu, total, 1);
-      total += __shfl_xor_sync(0xFFFFFFFFu, total, 2);
-      if (threadIdx.x % 4 == 0) {
-        epilogue.total(rowOf(half), total);
-      }
-    }
+    eachHalf(sums, [&](HalfSums shared, int firstRow) {
+      shared.eachWithTotals(static_cast<int>(threadIdx.x) % 32, firstRow, epilogue);
+    });
   }
 };
 

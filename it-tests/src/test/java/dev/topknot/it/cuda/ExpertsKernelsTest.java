@@ -254,7 +254,7 @@ class ExpertsKernelsTest {
               g.launch(
                   "op_backward_w1",
                   deep,
-                  wide,
+                  ceil(wide, 3),
                   experts,
                   256,
                   SHARED,
@@ -267,7 +267,7 @@ class ExpertsKernelsTest {
               g.launch(
                   "op_backward_w2",
                   wide,
-                  deep,
+                  ceil(deep, 3),
                   experts,
                   256,
                   SHARED,
@@ -515,7 +515,7 @@ class ExpertsKernelsTest {
                 g.launch(
                     "op_backward_w1",
                     deep,
-                    wide,
+                    ceil(wide, 3),
                     experts,
                     256,
                     SHARED,
@@ -528,7 +528,7 @@ class ExpertsKernelsTest {
                 g.launch(
                     "op_backward_w1",
                     deep,
-                    wide,
+                    ceil(wide, 3),
                     experts,
                     256,
                     SHARED,
@@ -541,7 +541,7 @@ class ExpertsKernelsTest {
                 g.launch(
                     "op_backward_w2",
                     wide,
-                    deep,
+                    ceil(deep, 3),
                     experts,
                     256,
                     SHARED,

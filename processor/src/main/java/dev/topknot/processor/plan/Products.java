@@ -119,7 +119,7 @@ record Products(Tile tile) {
     Kernel weight(String name, long outputs, long inputs, Argument... arguments) {
       long rows = range.expectedSlots();
       return products
-          .kernel(name, tile().grid(outputs, inputs, experts()), arguments)
+          .kernel(name, tile().weightGrid(outputs, inputs, experts()), arguments)
           .costing(
               2 * rows * outputs * inputs,
               tile().keptBytes() * rows * (outputs + inputs)

@@ -28,6 +28,12 @@ public enum Tile {
   /** 32 × 32 in fp32: the steps of a recurrent layer, two stages, [32, 32 + 4] each. */
   STEP("StepTile", Precision.FP32, 32, 32, 128, 2 * 32 * 2 * (32 + 4) * Float.BYTES);
 
+  /** Blocks that keep a GPU busy many times over. */
+  private static final long MANY_BLOCKS = 4096;
+
+  /** Most tiles that a block has side by side. */
+  private static final long MOST_ACROSS = 4;
+
   private final String policy;
   private final Precision precision;
   private final int rows;
@@ -116,5 +122,17 @@ public enum Tile {
   /** The blocks of so many products [height, width]. */
   Grid grid(long height, long width, long products) {
     return Grid.of(Grid.blocks(height, rows), Grid.blocks(width, columns), products);
+  }
+
+  /**
+   * The blocks of so many gradients of weights, products over few rows: on tensor cores, where
+   * there are blocks enough, each has several tiles side by side, and loads for one while it writes
+   * another.
+   */
+  Grid weightGrid(long height, long width, long products) {
+    long across = Grid.blocks(width, columns);
+    long tiles = Grid.blocks(height, rows) * across * products;
+    long each = precision == Precision.BF16 ? Math.min(tiles / MANY_BLOCKS, MOST_ACROSS) : 1;
+    return Grid.of(Grid.blocks(height, rows), Grid.blocks(across, Math.max(1, each)), products);
   }
 }
