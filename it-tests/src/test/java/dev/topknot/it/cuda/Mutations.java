@@ -59,6 +59,7 @@ class Mutations {
           Map.entry(
               "dispatch.cuh", List.of("GateKernelsTest#dispatchAndCombine", "BalancedKernelsTest")),
           Map.entry("embedding.cuh", List.of("ModelKernelsTest#embedding")),
+          Map.entry("epilogue.cuh", List.of("ExpertsKernelsTest")),
           Map.entry("experts.cuh", List.of("ExpertsKernelsTest")),
           Map.entry(
               "gate.cuh",
@@ -90,7 +91,9 @@ class Mutations {
           other("perceptron.cuh", "Tile::M + middle;", "Tile::M + middle + 1;"),
           other("perceptron.cuh", "(first - from) % Tile::M == 0", "first == from"),
           other("perceptron.cuh", "offsets[low + 1] - first", "offsets[low + 1] - first + 1"),
-          other("wide_tile.cuh", "asyncWait<1>", "asyncWait<2>"),
+          other("epilogue.cuh", "distance = LANES / 2", "distance = LANES / 4"),
+          other("wide_tile.cuh", "+ AHEAD * STAGE", ""),
+          other("wide_tile.cuh", "asyncWait<AHEAD - 1>", "asyncWait<AHEAD>"),
           other("wide_tile.cuh", "endStages<1>", "endStages<2>"),
           other("softmax_loss.cuh", "i < SOFTMAX_THREADS / 32", "i <= SOFTMAX_THREADS / 32"));
 
