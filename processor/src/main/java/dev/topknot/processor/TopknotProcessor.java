@@ -1,6 +1,5 @@
 package dev.topknot.processor;
 
-import com.google.auto.common.MoreElements;
 import com.google.auto.service.AutoService;
 import dev.topknot.processor.check.GeneratedNames;
 import dev.topknot.processor.check.Rules;
@@ -43,7 +42,6 @@ import javax.tools.Diagnostic;
 @AutoService(Processor.class)
 public final class TopknotProcessor extends AbstractProcessor {
   private static final String ANNOTATIONS = "dev.topknot.dsl";
-  private static final String MODEL = ANNOTATIONS + ".MoEModel";
 
   private final Report report = new Report();
   private final GeneratedNames names = new GeneratedNames();
@@ -110,7 +108,11 @@ public final class TopknotProcessor extends AbstractProcessor {
     if (round.processingOver()) {
       deferred.forEach(this::reportMissing);
     } else {
-      roots.forEach(type -> guarded(type, this::checkLocals));
+      for (TypeElement type : roots) {
+        if (names.isSource(type.getQualifiedName().toString())) {
+          guarded(type, this::checkLocals);
+        }
+      }
       annotatedTypes(annotations, round).forEach(type -> guarded(type, this::compile));
     }
     report.print(places);
@@ -169,21 +171,25 @@ public final class TopknotProcessor extends AbstractProcessor {
         deferred.remove(name);
       }
     }
-    TypeElement[] ours =
-        annotations.stream()
-            .filter(it -> MoreElements.getPackage(it).getQualifiedName().contentEquals(ANNOTATIONS))
-            .toArray(TypeElement[]::new);
-    for (Element element : round.getElementsAnnotatedWithAny(ours)) {
-      types.add(
-          MoreElements.isType(element)
-              ? MoreElements.asType(element)
-              : MoreElements.asType(element.getEnclosingElement()));
+    TypeElement[] ours = annotations.stream().filter(this::isOurs).toArray(TypeElement[]::new);
+    if (ours.length > 0) {
+      for (Element element : round.getElementsAnnotatedWithAny(ours)) {
+        types.add((TypeElement) (Reader.isType(element) ? element : element.getEnclosingElement()));
+      }
     }
     // Messages come in the order of the sources all the same.
     types.forEach(reader::locate);
     List<TypeElement> layersFirst = new ArrayList<>(types);
-    layersFirst.sort(Comparator.comparing(type -> MoreElements.isAnnotationPresent(type, MODEL)));
+    layersFirst.sort(Comparator.comparing(Reader::isModel));
     return layersFirst;
+  }
+
+  private boolean isOurs(TypeElement annotation) {
+    return processingEnv
+        .getElementUtils()
+        .getPackageOf(annotation)
+        .getQualifiedName()
+        .contentEquals(ANNOTATIONS);
   }
 
   private void defer(TypeElement type, Optional<String> missing) {

@@ -35,7 +35,7 @@ public final class GeneratedNames {
       SpecName owner = owners.getOrDefault(generated, name);
       if (sources.contains(generated)) {
         findings.add(Problem.GENERATED_NAME_TAKEN, declaration.site(), name.nested(), generated);
-      } else if (!owner.equals(name)) {
+      } else if (!owner.qualified().equals(name.qualified())) {
         findings.add(
             Problem.SAME_GENERATED_NAME,
             declaration.site(),

@@ -21,9 +21,8 @@ final class MethodRules {
   private MethodRules() {}
 
   static void layersInModelsOnly(Declaration declaration, Findings findings) {
-    List<Method> layers = declaration.layers();
     for (Method method : declaration.methods()) {
-      if (!layers.contains(method)) {
+      if (!declaration.isLayer(method)) {
         for (Mark mark : LayerView.annotations(method)) {
           findings.add(
               Problem.LAYER_MISPLACED,

@@ -43,9 +43,8 @@ final class ModifierRules {
   }
 
   static void onLayersOnly(Declaration declaration, Findings findings) {
-    List<Method> layers = declaration.layers();
     for (Method method : declaration.methods()) {
-      if (!layers.contains(method) && LayerView.annotations(method).isEmpty()) {
+      if (!declaration.isLayer(method) && LayerView.annotations(method).isEmpty()) {
         for (Mark mark : modifiers(method)) {
           findings.add(
               Problem.MODIFIER_WITHOUT_LAYER,

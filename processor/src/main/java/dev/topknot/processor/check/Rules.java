@@ -5,78 +5,9 @@ import dev.topknot.processor.diagnostic.Report;
 import dev.topknot.processor.model.Declaration;
 import dev.topknot.processor.model.Declaration.Method;
 import dev.topknot.processor.model.Declaration.Trait;
-import java.util.List;
 
 /** All the rules that look at one declaration. */
 public final class Rules {
-  private static final List<Rule> ALL =
-      List.of(
-          TypeRules::interfaceOnly,
-          TypeRules::visible,
-          TypeRules::notGeneric,
-          TypeRules::notLocal,
-          TypeRules::notSealed,
-          TypeRules::extendsMoE,
-          TypeRules::extendsLanguageModel,
-          TypeRules::layerOrModel,
-          ExpertRules::besideALayer,
-          ExpertRules::present,
-          ExpertRules::someRouted,
-          ExpertRules::countsPresent,
-          ExpertRules::countsAddUp,
-          ExpertRules::hiddenNotEmpty,
-          ExpertRules::swigluOfOneLayer,
-          GateRules::kWithinExperts,
-          GateRules::kPositive,
-          GateRules::lossWeights,
-          GateRules::noiseFloor,
-          GateRules::denseSoftmax,
-          GateRules::evenExperts,
-          GateRules::thresholds,
-          GateRules::top1,
-          GateRules::effectOfLosses,
-          GateRules::effectOfBalanced,
-          GateRules::effectOfNoiseFloor,
-          GateRules::effectWithinModel,
-          HierarchyRules::besideALayer,
-          HierarchyRules::groups,
-          HierarchyRules::kWithinLevels,
-          HierarchyRules::noisyTopK,
-          SizeRules::positive,
-          SizeRules::notTooLarge,
-          SizeRules::present,
-          SizeRules::productsOfLayers,
-          SizeRules::productsOfModels,
-          SupportRules::swiglu,
-          OrderRules::someLayers,
-          OrderRules::someEmbedding,
-          OrderRules::embeddingFirst,
-          OrderRules::someSoftmax,
-          OrderRules::softmaxLast,
-          OrderRules::oneVocabulary,
-          ShapeRules::widthsMeet,
-          ShapeRules::residualWidths,
-          ShapeRules::projectionNarrows,
-          ShapeRules::fewerSamplesThanTokens,
-          ShapeRules::tokensOfTheModel,
-          ModifierRules::residualOnEmbedding,
-          ModifierRules::notOnSoftmax,
-          ModifierRules::onLayersOnly,
-          ModifierRules::dropoutRate,
-          MethodRules::layersInModelsOnly,
-          MethodRules::oneLayer,
-          MethodRules::typeOrAnnotation,
-          MethodRules::compiledType,
-          MethodRules::annotated,
-          MethodRules::annotatedType,
-          MethodRules::returnType,
-          MethodRules::noParameters,
-          MethodRules::notInherited,
-          MethodRules::freeName,
-          MethodRules::notHidden,
-          MethodRules::unlikeNames,
-          MethodRules::nothingBesideMoE);
-
   private Rules() {}
 
   /**
@@ -93,7 +24,72 @@ public final class Rules {
     }
   }
 
+  /** As calls: to link a table of references takes as long as all the rules. */
   private static void apply(Declaration declaration, Findings findings) {
-    ALL.forEach(rule -> rule.check(declaration, findings));
+    TypeRules.interfaceOnly(declaration, findings);
+    TypeRules.visible(declaration, findings);
+    TypeRules.notGeneric(declaration, findings);
+    TypeRules.notLocal(declaration, findings);
+    TypeRules.notSealed(declaration, findings);
+    TypeRules.extendsMoE(declaration, findings);
+    TypeRules.extendsLanguageModel(declaration, findings);
+    TypeRules.layerOrModel(declaration, findings);
+    ExpertRules.besideALayer(declaration, findings);
+    ExpertRules.present(declaration, findings);
+    ExpertRules.someRouted(declaration, findings);
+    ExpertRules.countsPresent(declaration, findings);
+    ExpertRules.countsAddUp(declaration, findings);
+    ExpertRules.hiddenNotEmpty(declaration, findings);
+    ExpertRules.swigluOfOneLayer(declaration, findings);
+    GateRules.kWithinExperts(declaration, findings);
+    GateRules.kPositive(declaration, findings);
+    GateRules.lossWeights(declaration, findings);
+    GateRules.noiseFloor(declaration, findings);
+    GateRules.denseSoftmax(declaration, findings);
+    GateRules.evenExperts(declaration, findings);
+    GateRules.thresholds(declaration, findings);
+    GateRules.top1(declaration, findings);
+    GateRules.effectOfLosses(declaration, findings);
+    GateRules.effectOfBalanced(declaration, findings);
+    GateRules.effectOfNoiseFloor(declaration, findings);
+    GateRules.effectWithinModel(declaration, findings);
+    HierarchyRules.besideALayer(declaration, findings);
+    HierarchyRules.groups(declaration, findings);
+    HierarchyRules.kWithinLevels(declaration, findings);
+    HierarchyRules.noisyTopK(declaration, findings);
+    SizeRules.positive(declaration, findings);
+    SizeRules.notTooLarge(declaration, findings);
+    SizeRules.present(declaration, findings);
+    SizeRules.productsOfLayers(declaration, findings);
+    SizeRules.productsOfModels(declaration, findings);
+    SupportRules.swiglu(declaration, findings);
+    OrderRules.someLayers(declaration, findings);
+    OrderRules.someEmbedding(declaration, findings);
+    OrderRules.embeddingFirst(declaration, findings);
+    OrderRules.someSoftmax(declaration, findings);
+    OrderRules.softmaxLast(declaration, findings);
+    OrderRules.oneVocabulary(declaration, findings);
+    ShapeRules.widthsMeet(declaration, findings);
+    ShapeRules.residualWidths(declaration, findings);
+    ShapeRules.projectionNarrows(declaration, findings);
+    ShapeRules.fewerSamplesThanTokens(declaration, findings);
+    ShapeRules.tokensOfTheModel(declaration, findings);
+    ModifierRules.residualOnEmbedding(declaration, findings);
+    ModifierRules.notOnSoftmax(declaration, findings);
+    ModifierRules.onLayersOnly(declaration, findings);
+    ModifierRules.dropoutRate(declaration, findings);
+    MethodRules.layersInModelsOnly(declaration, findings);
+    MethodRules.oneLayer(declaration, findings);
+    MethodRules.typeOrAnnotation(declaration, findings);
+    MethodRules.compiledType(declaration, findings);
+    MethodRules.annotated(declaration, findings);
+    MethodRules.annotatedType(declaration, findings);
+    MethodRules.returnType(declaration, findings);
+    MethodRules.noParameters(declaration, findings);
+    MethodRules.notInherited(declaration, findings);
+    MethodRules.freeName(declaration, findings);
+    MethodRules.notHidden(declaration, findings);
+    MethodRules.unlikeNames(declaration, findings);
+    MethodRules.nothingBesideMoE(declaration, findings);
   }
 }

@@ -75,7 +75,12 @@ public record Declaration(
 
   /** The methods that are layers, where this is a model: declared here and abstract. */
   public List<Method> layers() {
-    return isModel() ? methods.stream().filter(Method::isLayer).toList() : List.of();
+    return methods.stream().filter(this::isLayer).toList();
+  }
+
+  /** Whether this is a model and one of its methods a layer. */
+  public boolean isLayer(Method method) {
+    return isModel() && method.isLayer();
   }
 
   /** Its own annotations and those of its methods and of the layer types they return. */

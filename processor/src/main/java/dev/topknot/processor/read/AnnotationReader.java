@@ -133,6 +133,16 @@ final class AnnotationReader {
     return List.of();
   }
 
+  /** An element's annotation of the given qualified name. */
+  static Optional<AnnotationMirror> find(Element element, String annotation) {
+    for (AnnotationMirror mirror : element.getAnnotationMirrors()) {
+      if (type(mirror).getQualifiedName().contentEquals(annotation)) {
+        return Optional.of(mirror);
+      }
+    }
+    return Optional.empty();
+  }
+
   private static TypeElement type(AnnotationMirror mirror) {
     return (TypeElement) mirror.getAnnotationType().asElement();
   }

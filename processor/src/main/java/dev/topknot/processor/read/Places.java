@@ -1,6 +1,5 @@
 package dev.topknot.processor.read;
 
-import com.google.auto.common.MoreElements;
 import dev.topknot.processor.diagnostic.Finding;
 import dev.topknot.processor.diagnostic.Printer;
 import dev.topknot.processor.model.Site;
@@ -73,7 +72,7 @@ public final class Places implements Printer {
    * Reads the mirror: the annotation itself would throw where the compiler finds an error in it.
    */
   private static boolean suppresses(Element element, String code) {
-    return MoreElements.getAnnotationMirror(element, SuppressWarnings.class).asSet().stream()
+    return AnnotationReader.find(element, SuppressWarnings.class.getName()).stream()
         .flatMap(mirror -> mirror.getElementValues().values().stream())
         .flatMap(values -> AnnotationReader.elements(values).stream())
         .anyMatch(value -> code.equals(value.getValue()));

@@ -1,6 +1,5 @@
 package dev.topknot.processor.read;
 
-import com.google.auto.common.MoreElements;
 import dev.topknot.processor.model.Declaration;
 import dev.topknot.processor.model.Declaration.Method;
 import dev.topknot.processor.model.Declaration.MethodTrait;
@@ -23,6 +22,7 @@ import javax.lang.model.element.Element;
 import javax.lang.model.element.ElementKind;
 import javax.lang.model.element.ExecutableElement;
 import javax.lang.model.element.Modifier;
+import javax.lang.model.element.ModuleElement;
 import javax.lang.model.element.NestingKind;
 import javax.lang.model.element.TypeElement;
 import javax.lang.model.type.DeclaredType;
@@ -40,8 +40,10 @@ public final class Reader {
   private final Types types;
   private final Places places;
   private final AnnotationReader annotations;
-  private final RuntimeMethods runtime;
   private final Predicate<TypeElement> source;
+
+  /** Read when first needed, for most rounds have nothing to read. */
+  private RuntimeMethods runtime;
 
   /**
    * Reads with the compiler's own elements and types.
@@ -53,7 +55,6 @@ public final class Reader {
     this.types = types;
     this.places = places;
     this.annotations = new AnnotationReader(places);
-    this.runtime = new RuntimeMethods(elements);
     this.source = source;
   }
 
@@ -100,11 +101,16 @@ public final class Reader {
   public SpecName name(TypeElement type) {
     Deque<String> simpleNames = new ArrayDeque<>();
     Element element = type;
-    for (; MoreElements.isType(element); element = element.getEnclosingElement()) {
+    for (; isType(element); element = element.getEnclosingElement()) {
       simpleNames.addFirst(element.getSimpleName().toString());
     }
     return new SpecName(
         elements.getPackageOf(type).getQualifiedName().toString(), List.copyOf(simpleNames));
+  }
+
+  /** Whether an element is a class or an interface of any kind. */
+  public static boolean isType(Element element) {
+    return element.getKind().isClass() || element.getKind().isInterface();
   }
 
   private static String kind(TypeElement type) {
@@ -121,7 +127,7 @@ public final class Reader {
     Set<Trait> traits = EnumSet.noneOf(Trait.class);
     boolean isPublic = true;
     Element outermost = type;
-    for (Element it = type; MoreElements.isType(it); it = it.getEnclosingElement()) {
+    for (Element it = type; isType(it); it = it.getEnclosingElement()) {
       isPublic &= it.getModifiers().contains(Modifier.PUBLIC);
       if (it.getModifiers().contains(Modifier.PRIVATE)) {
         traits.add(Trait.PRIVATE);
@@ -135,8 +141,18 @@ public final class Reader {
     add(traits, Trait.EXTENDS_MOE, extendsRuntime(type, RuntimeTypes.MOE));
     add(traits, Trait.EXTENDS_LANGUAGE_MODEL, extendsRuntime(type, RuntimeTypes.LANGUAGE_MODEL));
     add(traits, Trait.SOURCE, outermost instanceof TypeElement topLevel && source.test(topLevel));
-    add(traits, Trait.COMPILED, elements.getTypeElement(name(type).qualifiedEntry()) != null);
+    add(traits, Trait.COMPILED, isCompiled(type));
     return traits;
+  }
+
+  /** Asks the type's own module where there are modules: to search all of them takes long. */
+  private boolean isCompiled(TypeElement type) {
+    String entry = name(type).qualifiedEntry();
+    ModuleElement module = elements.getModuleOf(type);
+    return (module == null
+            ? elements.getTypeElement(entry)
+            : elements.getTypeElement(module, entry))
+        != null;
   }
 
   private static <E extends Enum<E>> void add(Set<E> traits, E trait, boolean has) {
@@ -160,11 +176,10 @@ public final class Reader {
     if (type.getKind() != ElementKind.INTERFACE) {
       return methods;
     }
-    for (ExecutableElement method :
-        MoreElements.getLocalAndInheritedMethods(type, types, elements)) {
+    for (ExecutableElement method : ElementFilter.methodsIn(elements.getAllMembers(type))) {
       if (!method.getEnclosingElement().equals(type)
           && (method.getModifiers().contains(Modifier.ABSTRACT)
-              ? !runtime.declares(method, isModel(type))
+              ? !runtime().declares(method, isModel(type))
               : hides(method, type).isPresent())) {
         methods.add(method(type, method, site, deep));
       }
@@ -172,12 +187,20 @@ public final class Reader {
     return methods;
   }
 
-  private Optional<String> hides(ExecutableElement method, TypeElement by) {
-    return runtime.hides(method, isModel(by));
+  private RuntimeMethods runtime() {
+    if (runtime == null) {
+      runtime = new RuntimeMethods(elements);
+    }
+    return runtime;
   }
 
-  private static boolean isModel(TypeElement type) {
-    return MoreElements.isAnnotationPresent(type, MODEL);
+  private Optional<String> hides(ExecutableElement method, TypeElement by) {
+    return runtime().hides(method, isModel(by));
+  }
+
+  /** Whether a type is annotated as a model. */
+  public static boolean isModel(TypeElement type) {
+    return AnnotationReader.find(type, MODEL).isPresent();
   }
 
   private Method method(TypeElement type, ExecutableElement method, Site typeSite, boolean deep) {
@@ -201,7 +224,7 @@ public final class Reader {
     add(
         traits,
         MethodTrait.REDECLARES_RUNTIME,
-        marks.isEmpty() && runtime.redeclared(method, type, isModel(type)));
+        marks.isEmpty() && runtime().redeclared(method, type, isModel(type)));
     Optional<String> hides = hides(method, type);
     add(traits, MethodTrait.HIDDEN, hides.isPresent());
     Optional<TypeElement> returned = declared(method.getReturnType());
@@ -220,7 +243,7 @@ public final class Reader {
         returned.map(it -> name(it).nested()).orElseGet(() -> method.getReturnType().toString()),
         role,
         layer,
-        hides.or(() -> runtime.namesake(name)),
+        hides.or(() -> runtime().namesake(name)),
         marks);
   }
 

@@ -1,6 +1,7 @@
 package dev.topknot.processor.read;
 
 import dev.topknot.processor.model.RuntimeTypes;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -10,7 +11,6 @@ import javax.lang.model.element.Element;
 import javax.lang.model.element.ExecutableElement;
 import javax.lang.model.element.Modifier;
 import javax.lang.model.element.TypeElement;
-import javax.lang.model.type.TypeMirror;
 import javax.lang.model.util.ElementFilter;
 import javax.lang.model.util.Elements;
 
@@ -33,38 +33,38 @@ final class RuntimeMethods {
   /** Names of methods of models and objects, with the type that users know them from. */
   private final Map<String, String> names = new LinkedHashMap<>();
 
-  /** Signatures of what a model has, with their return types. */
-  private final Map<String, TypeMirror> ofModels = new LinkedHashMap<>();
+  /** What a model has, then what every object has. */
+  private final List<ExecutableElement> ofModels = new ArrayList<>();
 
-  /** Signatures of what a layer has, with their return types. */
-  private final Map<String, TypeMirror> ofLayers = new LinkedHashMap<>();
+  /** What a layer has, then what every object has. */
+  private final List<ExecutableElement> ofLayers = new ArrayList<>();
 
   RuntimeMethods(Elements elements) {
     this.elements = elements;
-    for (ExecutableElement method : members(RuntimeTypes.LANGUAGE_MODEL)) {
-      ofModels.put(Reader.signature(method), method.getReturnType());
-      name(method);
-    }
-    for (ExecutableElement method : members(RuntimeTypes.MOE)) {
-      ofLayers.put(Reader.signature(method), method.getReturnType());
-    }
-    for (ExecutableElement method : members(RuntimeTypes.FORWARDING_LANGUAGE_MODEL)) {
+    ofModels.addAll(members(RuntimeTypes.LANGUAGE_MODEL));
+    ofModels.forEach(this::name);
+    for (ExecutableElement method : own(RuntimeTypes.FORWARDING_LANGUAGE_MODEL)) {
       // With parameters, what generated classes use themselves is another method than a layer's.
       boolean hidden = method.getModifiers().contains(Modifier.PROTECTED);
       if (!hidden || method.getParameters().isEmpty()) {
         name(method);
       }
     }
-    for (ExecutableElement method : members(Object.class.getName())) {
-      ofModels.putIfAbsent(Reader.signature(method), method.getReturnType());
-      ofLayers.putIfAbsent(Reader.signature(method), method.getReturnType());
-      name(method);
-    }
+    ofLayers.addAll(members(RuntimeTypes.MOE));
+    List<ExecutableElement> ofObjects = members(Object.class.getName());
+    ofObjects.forEach(this::name);
+    ofModels.addAll(ofObjects);
+    ofLayers.addAll(ofObjects);
   }
 
   private List<ExecutableElement> members(String typeName) {
     TypeElement type = elements.getTypeElement(typeName);
     return type == null ? List.of() : ElementFilter.methodsIn(elements.getAllMembers(type));
+  }
+
+  private List<ExecutableElement> own(String typeName) {
+    TypeElement type = elements.getTypeElement(typeName);
+    return type == null ? List.of() : ElementFilter.methodsIn(type.getEnclosedElements());
   }
 
   private void name(ExecutableElement method) {
@@ -92,8 +92,7 @@ final class RuntimeMethods {
       return Optional.of("the generated class");
     }
     String above = isModel ? RuntimeTypes.FORWARDING_LANGUAGE_MODEL : RuntimeTypes.FORWARDING_MOE;
-    return Optional.ofNullable(elements.getTypeElement(above)).stream()
-        .flatMap(type -> ElementFilter.methodsIn(type.getEnclosedElements()).stream())
+    return own(above).stream()
         .filter(it -> Reader.signature(it).equals(signature))
         .map(it -> it.getEnclosingElement().getSimpleName().toString())
         .findFirst();
@@ -103,7 +102,7 @@ final class RuntimeMethods {
     return elements.getPackageOf(type).getQualifiedName().contentEquals(RuntimeTypes.PACKAGE);
   }
 
-  private Map<String, TypeMirror> signatures(boolean isModel) {
+  private List<ExecutableElement> methods(boolean isModel) {
     return isModel ? ofModels : ofLayers;
   }
 
@@ -113,7 +112,21 @@ final class RuntimeMethods {
    * @param isModel whether it is a model's method; else a layer's
    */
   boolean declares(ExecutableElement method, boolean isModel) {
-    return signatures(isModel).containsKey(Reader.signature(method));
+    return methods(isModel).contains(method) || original(method, isModel).isPresent();
+  }
+
+  /**
+   * The method of the runtime that a method says again. Names are looked at first: a signature has
+   * the compiler read every type in it.
+   */
+  private Optional<ExecutableElement> original(ExecutableElement method, boolean isModel) {
+    for (ExecutableElement it : methods(isModel)) {
+      if (it.getSimpleName().contentEquals(method.getSimpleName())
+          && Reader.signature(it).equals(Reader.signature(method))) {
+        return Optional.of(it);
+      }
+    }
+    return Optional.empty();
   }
 
   /**
@@ -122,10 +135,13 @@ final class RuntimeMethods {
    * @param isModel whether the type is a model; else a layer
    */
   boolean redeclared(ExecutableElement method, TypeElement by, boolean isModel) {
-    TypeMirror returned = signatures(isModel).get(Reader.signature(method));
+    Optional<ExecutableElement> original = original(method, isModel);
+    if (original.isEmpty()) {
+      return false;
+    }
     String again = method.getReturnType().toString();
     boolean itself =
         method.getSimpleName().contentEquals("inference") && again.equals(by.asType().toString());
-    return returned != null && (again.equals(returned.toString()) || itself);
+    return itself || again.equals(original.get().getReturnType().toString());
   }
 }
