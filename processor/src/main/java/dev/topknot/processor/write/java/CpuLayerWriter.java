@@ -18,6 +18,7 @@ import dev.topknot.processor.plan.Operand;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.ProgramPlan;
 import dev.topknot.processor.plan.Region;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -49,12 +50,12 @@ final class CpuLayerWriter extends LayerWriter {
   private final Map<String, Constant> constants = new LinkedHashMap<>();
   private final Map<Op, String> ops = new LinkedHashMap<>();
 
-  /** The calls of the program, whose places in it are the numbers of its steps. */
-  private final List<Call> steps;
+  /** The numbers of the program's steps: each call's place in it. */
+  private final IdentityHashMap<Call, Integer> steps = new IdentityHashMap<>();
 
   CpuLayerWriter(Plan plan, ProgramPlan program, LayerPlan layer, ClassName self) {
     super(plan, program, layer, self);
-    steps = program.calls();
+    program.calls().forEach(call -> steps.put(call, steps.size()));
     for (Call call : layer.calls()) {
       if (!ops.containsKey(call.op())) {
         ops.put(call.op(), field(call.op()));
@@ -167,7 +168,7 @@ final class CpuLayerWriter extends LayerWriter {
   private MethodSpec phases() {
     PhaseWriter phases = new PhaseWriter();
     for (Call call : layer.calls()) {
-      phases.add(steps.indexOf(call), call);
+      phases.add(steps.get(call), call);
     }
     return phases.method();
   }
@@ -177,7 +178,7 @@ final class CpuLayerWriter extends LayerWriter {
     MethodSpec.Builder body =
         MethodSpec.methodBuilder(method).addParameter(RuntimeNames.RUN, "run");
     for (Call call : calls) {
-      body.addStatement("run.begin($L)", steps.indexOf(call));
+      body.addStatement("run.begin($L)", steps.get(call));
       CodeBlock.Builder arguments = CodeBlock.builder().add("run");
       for (Operand operand : call.operands()) {
         arguments.add(",$W$L", value(operand.buffer()));

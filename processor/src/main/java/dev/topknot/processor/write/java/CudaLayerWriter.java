@@ -18,7 +18,9 @@ import dev.topknot.processor.plan.LayerPlan;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.ProgramPlan;
 import dev.topknot.processor.plan.Region;
+import java.util.Collections;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -52,12 +54,17 @@ final class CudaLayerWriter extends LayerWriter {
 
   private final LaunchWriter launches;
   private final List<Call> forward;
+
+  /** The forward calls that the layer has on every device, by identity. */
+  private final Set<Call> planned = Collections.newSetFromMap(new IdentityHashMap<>());
+
   private final Map<String, Long> scratch;
 
   CudaLayerWriter(
       Plan plan, ProgramPlan program, LayerPlan layer, ClassName self, KernelNames names) {
     super(plan, program, layer, self);
     forward = DeviceCalls.forward(layer);
+    planned.addAll(layer.forward());
     scratch = LaunchWriter.scratch(calls().toList(), layer.locals().keySet());
     launches = new LaunchWriter(names, scratch, this::value);
   }
@@ -142,7 +149,7 @@ final class CudaLayerWriter extends LayerWriter {
         MethodSpec.methodBuilder(method).addParameter(RuntimeNames.LAUNCHES, "launches");
     for (Call call : calls) {
       launches.add(body, call);
-      if (layer.forward().contains(call)) {
+      if (planned.contains(call)) {
         produced(body, call.result());
       }
     }

@@ -78,22 +78,18 @@ abstract class LayerWriter {
                 layer.name().isEmpty() ? "The layer" : "Layer {@code " + layer.name() + "}",
                 program.program().activity(),
                 layer.title());
-    layer
-        .locals()
-        .forEach(
-            (local, buffer) ->
-                doc.add(
-                    "$L\n",
-                    String.format(
-                            Locale.ROOT,
-                            "%-24s %-10s [%d, %d]%s",
-                            local,
-                            buffer.region().name().toLowerCase(Locale.ROOT),
-                            buffer.rows(),
-                            buffer.columns(),
-                            lifetime(buffer))
-                        .stripTrailing()));
+    layer.locals().forEach((local, buffer) -> doc.add("$L\n", line(local, buffer)));
     return doc.add("</pre>\n").build();
+  }
+
+  private String line(String local, Buffer buffer) {
+    String region = buffer.region().name().toLowerCase(Locale.ROOT);
+    String shape = "[" + buffer.rows() + ", " + buffer.columns() + "]";
+    return padded(local, 24) + " " + padded(region, 10) + " " + shape + lifetime(buffer);
+  }
+
+  private static String padded(String text, int columns) {
+    return text + " ".repeat(Math.max(0, columns - text.length()));
   }
 
   private String lifetime(Buffer buffer) {
@@ -102,7 +98,7 @@ abstract class LayerWriter {
     }
     for (Memory.Placement placement : program.workspace().placements()) {
       if (placement.buffer().equals(buffer)) {
-        return ", steps %d to %d".formatted(placement.first(), placement.last());
+        return ", steps " + placement.first() + " to " + placement.last();
       }
     }
     return "";

@@ -1,7 +1,6 @@
 package dev.topknot.processor.write.java;
 
 import com.palantir.javapoet.CodeBlock;
-import java.util.Locale;
 
 /** Numbers and names as generated code writes them. */
 final class Literals {
@@ -9,7 +8,12 @@ final class Literals {
 
   /** With underscores between thousands: {@code 10_000}. */
   static String grouped(long value) {
-    return String.format(Locale.ROOT, "%,d", value).replace(',', '_');
+    StringBuilder digits = new StringBuilder(Long.toString(value));
+    int first = value < 0 ? 1 : 0;
+    for (int end = digits.length() - 3; end > first; end -= 3) {
+      digits.insert(end, '_');
+    }
+    return digits.toString();
   }
 
   /** An int literal; small ones without underscores. */

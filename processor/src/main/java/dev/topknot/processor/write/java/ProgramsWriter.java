@@ -129,9 +129,11 @@ abstract class ProgramsWriter {
               .build());
     }
     for (ProgramPlan program : plan.programs()) {
-      Map<LayerPlan, ClassName> layers = layerClasses(program);
-      type.addType(program(program, layers));
-      layers.forEach((layer, name) -> type.addType(layer(program, layer, name)));
+      Map<String, ClassName> classes = layerClasses(program);
+      type.addType(program(program, classes));
+      for (LayerPlan layer : program.layers()) {
+        type.addType(layer(program, layer, classes.get(field(layer))));
+      }
     }
     return type.build();
   }
@@ -142,16 +144,16 @@ abstract class ProgramsWriter {
     return infer ? "infer" : program.title().toLowerCase(Locale.ROOT);
   }
 
-  /** Class names of the layers; layers whose names differ only in case get a number. */
-  private Map<LayerPlan, ClassName> layerClasses(ProgramPlan program) {
-    Map<LayerPlan, ClassName> classes = new LinkedHashMap<>();
+  /** Class names of the layers by field; where they differ only in case, with an underscore. */
+  private Map<String, ClassName> layerClasses(ProgramPlan program) {
+    Map<String, ClassName> classes = new LinkedHashMap<>();
     Set<String> taken = new HashSet<>();
     for (LayerPlan layer : program.layers()) {
       String simple = program.program().title() + Literals.capitalised(field(layer));
       while (!taken.add(simple.toLowerCase(Locale.ROOT))) {
         simple += "_";
       }
-      classes.put(layer, self.nestedClass(simple));
+      classes.put(field(layer), self.nestedClass(simple));
     }
     return classes;
   }
@@ -193,7 +195,7 @@ abstract class ProgramsWriter {
         .build();
   }
 
-  private TypeSpec program(ProgramPlan program, Map<LayerPlan, ClassName> layers) {
+  private TypeSpec program(ProgramPlan program, Map<String, ClassName> layers) {
     Program kind = program.program();
     TypeSpec.Builder type =
         TypeSpec.classBuilder(kind.title())
@@ -207,9 +209,9 @@ abstract class ProgramsWriter {
     MethodSpec.Builder constructor =
         MethodSpec.constructorBuilder().addParameter(device.context(), "context");
     layers.forEach(
-        (layer, name) -> {
-          type.addField(FieldSpec.builder(name, field(layer)).addModifiers(PRIVATE, FINAL).build());
-          constructor.addStatement("$N = new $T(context)", field(layer), name);
+        (field, name) -> {
+          type.addField(FieldSpec.builder(name, field).addModifiers(PRIVATE, FINAL).build());
+          constructor.addStatement("$N = new $T(context)", field, name);
         });
     boolean optimized = kind == Program.TRAIN && plan.spec().optimizer() != Optimizer.NONE;
     if (optimized) {
