@@ -42,7 +42,7 @@ TOPKNOT_DEVICE void multiplySlopeOfSlots(const int* offsets, const float* z, flo
 }
 
 #define TOPKNOT_EXPERTS_HIDDEN(prefix, S)                                                         \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_hidden(const float* in, const int* offsets, const int* rows, const float* w,   \
                           float* z, float* a) {                                                   \
     hiddenForward<S>(HiddenRows<S, S::GATHERS>::group(offsets, rows), in, w, z, a);               \
@@ -51,29 +51,29 @@ TOPKNOT_DEVICE void multiplySlopeOfSlots(const int* offsets, const float* z, flo
   prefix##_backward_slope(const Run*, const int* offsets, const float* z, float* da) {            \
     multiplySlopeOfSlots<S>(offsets, z, da);                                                      \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_input(const int* offsets, const float* dz, const float* w, float* dIn) {      \
     inputBackward<S>(ByExpert<S>{offsets, nullptr}, dz, w, dIn);                                  \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_weight(const Run* run, const int* offsets, const int* rows, const float* dz,  \
                            const float* in, float* dW) {                                          \
     inWeightBackward<S>(HiddenRows<S, S::GATHERS>::group(offsets, rows), run, dz, in, dW);        \
   }
 
 #define TOPKNOT_EXPERTS_OUTPUT_PRODUCTS(prefix, S)                                                \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_output(const float* a, const int* offsets, const int* rows, const float* w,    \
                           float* out) {                                                           \
     outputForward<S>(ByExpert<S>{offsets, rows}, a, w, out);                                      \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
                            const float* gates, const float* dy, const float* w, const float* a,   \
                            float* da, float* weighted, float* parts) {                            \
     expertsHidden<S>(offsets, rows, slots, gates, dy, w, a, da, weighted, parts);                 \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_weight(const Run* run, const int* offsets, const int* rows, const float* dy,  \
                            const float* weighted, float* dW) {                                    \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, weighted, dW);                      \

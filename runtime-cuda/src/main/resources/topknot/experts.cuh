@@ -51,34 +51,34 @@ TOPKNOT_DEVICE void expertsHidden(const int* offsets, const int* rows, const int
 
 #define TOPKNOT_EXPERTS_PRODUCTS(prefix, S)                                                       \
   TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::WIDTH % 4 == 0 ? S::Tile::BLOCKS : 2)                       \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_hidden(const Stored<S>* x, const int* offsets, const int* rows,                \
                           const float* w1, float* hidden, Stored<S>* activation) {                \
     hiddenForward<S>(ByExpert<S>{offsets, rows}, x, w1, hidden, activation);                      \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_output(const Stored<S>* activation, const int* offsets, const int* rows,       \
                           const float* w2, float* out) {                                          \
     outputForward<S>(ByExpert<S>{offsets, rows}, activation, w2, out);                            \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
                            const float* gates, const Stored<S>* dy, const float* w2,              \
                            const float* hidden, Stored<S>* dHidden, Stored<S>* activation,        \
                            float* parts) {                                                        \
     expertsHidden<S>(offsets, rows, slots, gates, dy, w2, hidden, dHidden, activation, parts);    \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_input(const int* offsets, const int* rows, const Stored<S>* dHidden,          \
                           const float* w1, float* dOut) {                                         \
     inputBackward<S>(ByExpert<S>{offsets, rows}, dHidden, w1, dOut);                              \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w1(const Run* run, const int* offsets, const int* rows,                       \
                        const Stored<S>* dHidden, const Stored<S>* x, float* dW1) {                \
     inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dHidden, x, dW1);                        \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const Stored<S>* dy,  \
                        const Stored<S>* activation, float* dW2) {                                 \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, activation, dW2);                   \

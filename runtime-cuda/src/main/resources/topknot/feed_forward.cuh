@@ -35,31 +35,31 @@ TOPKNOT_DEVICE void feedForwardHidden(const Run* run, const Stored<S>* dy, const
 
 #define TOPKNOT_FEED_FORWARD(prefix, S)                                                           \
   TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_hidden(const Run* run, const Stored<S>* x, const float* w1, float* hidden,     \
                           Stored<S>* activation) {                                                \
     hiddenForward<S>(AllTokens<S>{run}, x, w1, hidden, activation);                               \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_output(const Run* run, const Stored<S>* activation, const float* w2,           \
                           float* y) {                                                             \
     outputForward<S>(AllTokens<S>{run}, activation, w2, y);                                       \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_hidden(const Run* run, const Stored<S>* dy, const float* w2,                  \
                            const float* hidden, Stored<S>* dHidden, Stored<S>* activation) {      \
     feedForwardHidden<S>(run, dy, w2, hidden, dHidden, activation);                               \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_input(const Run* run, const Stored<S>* dHidden, const float* w1, float* dx) { \
     inputBackward<S>(AllTokens<S>{run}, dHidden, w1, dx);                                         \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w1(const Run* run, const Stored<S>* dHidden, const Stored<S>* x,              \
                        float* dW1) {                                                              \
     inWeightBackward<S>(AllTokens<S>{run}, run, dHidden, x, dW1);                                 \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w2(const Run* run, const Stored<S>* dy, const Stored<S>* activation,          \
                        float* dW2) {                                                              \
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, activation, dW2);                            \

@@ -108,6 +108,13 @@ struct SlotsByExpert {
   }
 };
 
+/**
+ * Blocks that a multiprocessor should hold. Rows that are no whole pieces of 16 bytes are loaded and
+ * stored a value at a time, for which three blocks leave too few registers.
+ */
+template <class S>
+constexpr int BLOCKS = S::WIDTH % 4 == 0 && S::HIDDEN % 4 == 0 ? S::Tile::BLOCKS : 2;
+
 /** What activations and their gradients are kept as between the products of an op. */
 template <class S>
 using Stored = typename S::Tile::Stored;

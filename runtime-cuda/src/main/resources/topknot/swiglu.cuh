@@ -185,65 +185,65 @@ TOPKNOT_DEVICE void swigluInput(Group group, const Stored<S>* du, const Stored<S
 
 #define TOPKNOT_SWIGLU_FEED_FORWARD(prefix, S)                                                    \
   TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_hidden(const Run* run, const Stored<S>* x, const float* w1, const float* w3,   \
                           float* u, float* v, Stored<S>* hidden) {                                \
     swigluHidden<S>(AllTokens<S>{run}, x, w1, w3, u, v, hidden);                                  \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_output(const Run* run, const Stored<S>* hidden, const float* w2, float* y) {   \
     outputForward<S>(AllTokens<S>{run}, hidden, w2, y);                                           \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_hidden(const Run* run, const Stored<S>* dy, const float* w2, const float* u,  \
                            const float* v, Stored<S>* du, Stored<S>* dv, Stored<S>* hidden) {     \
     swigluFeedForwardHidden<S>(run, dy, w2, u, v, du, dv, hidden);                                \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_input(const Run* run, const Stored<S>* du, const Stored<S>* dv,               \
                           const float* w1, const float* w3, float* dx) {                          \
     swigluInput<S>(AllTokens<S>{run}, du, dv, w1, w3, dx);                                        \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w1(const Run* run, const Stored<S>* du, const Stored<S>* x, float* dW1) {     \
     inWeightBackward<S>(AllTokens<S>{run}, run, du, x, dW1);                                      \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w2(const Run* run, const Stored<S>* dy, const Stored<S>* hidden, float* dW2) {\
     outWeightBackward<S>(AllTokens<S>{run}, run, dy, hidden, dW2);                                \
   }
 
 #define TOPKNOT_SWIGLU_EXPERTS_PRODUCTS(prefix, S)                                                \
   TOPKNOT_ROUND_TOKENS(prefix, S)                                                                 \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_hidden(const Stored<S>* x, const int* offsets, const int* rows,                \
                           const float* w1, const float* w3, float* u, float* v,                   \
                           Stored<S>* hidden) {                                                    \
     swigluHidden<S>(ByExpert<S>{offsets, rows}, x, w1, w3, u, v, hidden);                         \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_forward_output(const Stored<S>* hidden, const int* offsets, const int* rows,           \
                           const float* w2, float* out) {                                          \
     outputForward<S>(ByExpert<S>{offsets, rows}, hidden, w2, out);                                \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_hidden(const int* offsets, const int* rows, const int* slots,                 \
                            const float* gates, const Stored<S>* dy, const float* w2,              \
                            const float* u, const float* v, Stored<S>* du, Stored<S>* dv,          \
                            Stored<S>* hidden, float* parts) {                                     \
     swigluExpertsHidden<S>(offsets, rows, slots, gates, dy, w2, u, v, du, dv, hidden, parts);     \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_input(const int* offsets, const int* rows, const Stored<S>* du,               \
                           const Stored<S>* dv, const float* w1, const float* w3, float* dOut) {   \
     swigluInput<S>(ByExpert<S>{offsets, rows}, du, dv, w1, w3, dOut);                             \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w1(const Run* run, const int* offsets, const int* rows, const Stored<S>* du,  \
                        const Stored<S>* x, float* dW1) {                                          \
     inWeightBackward<S>(ByExpert<S>{offsets, rows}, run, du, x, dW1);                             \
   }                                                                                               \
-  TOPKNOT_KERNEL(S::Tile::THREADS, S::Tile::BLOCKS)                                               \
+  TOPKNOT_KERNEL(S::Tile::THREADS, BLOCKS<S>)                                                     \
   prefix##_backward_w2(const Run* run, const int* offsets, const int* rows, const Stored<S>* dy,  \
                        const Stored<S>* hidden, float* dW2) {                                     \
     outWeightBackward<S>(ByExpert<S>{offsets, rows}, run, dy, hidden, dW2);                       \

@@ -116,7 +116,8 @@ final class Table7Run {
         findings.fact(model.name, "left out: no time");
       } else if (wanted > free) {
         findings.fact(
-            model.name, String.format("left out: %,d bytes wanted, %,d free", wanted, free));
+            model.name,
+            String.format(Locale.ROOT, "left out: %,d bytes wanted, %,d free", wanted, free));
       } else {
         run.train(model, report);
         slowest = Math.max(slowest, (seconds(begun) - before) / report.parameters());

@@ -9,6 +9,7 @@ import static dev.topknot.samples.lm.sweep.SweepModel.MOE_1_WIDE;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_256;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_256_H;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_32;
+import static dev.topknot.samples.lm.sweep.SweepModel.MOE_32_BATCH;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_32_HALF;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_32_TWICE;
 import static dev.topknot.samples.lm.sweep.SweepModel.MOE_4;
@@ -48,7 +49,11 @@ enum Sweep {
   /** Weights of the balancing losses. */
   TABLE6("Table 6: weights of the balancing losses", losses(MOE_256)),
   /** The same with fewer experts, of which each has as many more tokens of a batch. */
-  TABLE6_32("Table 6 with 32 experts: weights of the balancing losses", losses(MOE_32));
+  TABLE6_32("Table 6 with 32 experts: weights of the balancing losses", losses(MOE_32)),
+  /** The same with batches so large that chance spreads an expert's tokens less. */
+  TABLE6_BATCH(
+      "Table 6 with 32 experts and large batches: weights of the balancing losses",
+      losses(MOE_32_BATCH));
 
   /** The series of the models without a choice between experts. */
   static final String DENSE = "dense";

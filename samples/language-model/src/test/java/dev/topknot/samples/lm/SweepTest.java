@@ -116,8 +116,11 @@ class SweepTest {
     sweep("table6-32");
     assertThat(results()).as("two pairs are of figure 2").hasSize(results.size() + 5 + 5 + 4);
 
+    sweep("table6-batch");
+    assertThat(results()).as("other batches").hasSize(results.size() + 5 + 5 + 4 + 6);
+
     sweep("figure2-right", "--seed", "2");
-    assertThat(results()).as("another seed").hasSize(results.size() + 5 + 5 + 4 + 6);
+    assertThat(results()).as("another seed").hasSize(results.size() + 5 + 5 + 4 + 6 + 6);
   }
 
   @Test

@@ -32,6 +32,11 @@ public enum SweepModel {
       "MoE-32",
       in(Tiny.Moe32.class, TopknotTiny_Moe32::on),
       in(Small.Moe32.class, TopknotSmall_Moe32::on)),
+  /** 4 of 32 experts, in batches eight times as large. */
+  MOE_32_BATCH(
+      "MoE-32, large batches",
+      in(Tiny.Moe32Batch.class, TopknotTiny_Moe32Batch::on),
+      in(Small.Moe32Batch.class, TopknotSmall_Moe32Batch::on)),
   /** 4 of 256 experts. */
   MOE_256(
       "MoE-256",

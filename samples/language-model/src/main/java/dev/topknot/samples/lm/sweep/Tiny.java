@@ -90,6 +90,17 @@ public final class Tiny {
     @Softmax(vocabulary = WORDS)                                        Layer next();
   }
 
+  /** The same, trained with batches eight times as large. */
+  @MoEModel(batch = 8 * BATCH, timesteps = TIMESTEPS)
+  public interface Moe32Batch extends LanguageModel {
+    @Embedding(vocabulary = WORDS, width = D)                           Layer words();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer below();
+    @MoELayer(experts = 32, k = 4) @Expert(hidden = 2 * D, activation = RELU)
+        @Activation(SIGMOID) @Dropout(DROPOUT) @Residual                MoE experts();
+    @Lstm(units = D) @Dropout(DROPOUT) @Residual                        Layer above();
+    @Softmax(vocabulary = WORDS)                                        Layer next();
+  }
+
   /** 256 experts, of which each token goes to 4. */
   @MoEModel(batch = BATCH, timesteps = TIMESTEPS)
   public interface Moe256 extends LanguageModel {
