@@ -7,4 +7,4 @@ import dev.topknot.runtime.MoE;
 /** Two of four small experts for each token. */
 @MoELayer(experts = 4, k = 2, width = 8, tokens = 16)
 @Expert(hidden = 16)
-public interface Experts extends MoE {}
+public interface Experts extends MoE, Named, Named.Titled {}

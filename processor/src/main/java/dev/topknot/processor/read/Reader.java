@@ -26,6 +26,7 @@ import javax.lang.model.element.ModuleElement;
 import javax.lang.model.element.NestingKind;
 import javax.lang.model.element.TypeElement;
 import javax.lang.model.type.DeclaredType;
+import javax.lang.model.type.ExecutableType;
 import javax.lang.model.type.TypeMirror;
 import javax.lang.model.util.ElementFilter;
 import javax.lang.model.util.Elements;
@@ -176,15 +177,34 @@ public final class Reader {
     if (type.getKind() != ElementKind.INTERFACE) {
       return methods;
     }
-    for (ExecutableElement method : ElementFilter.methodsIn(elements.getAllMembers(type))) {
+    List<ExecutableElement> members = ElementFilter.methodsIn(elements.getAllMembers(type));
+    for (ExecutableElement method : members) {
       if (!method.getEnclosingElement().equals(type)
           && (method.getModifiers().contains(Modifier.ABSTRACT)
               ? !runtime().declares(method, isModel(type))
-              : hides(method, type).isPresent())) {
+              : hides(method, type).isPresent())
+          && members.stream().noneMatch(it -> overrides(it, method, type))) {
         methods.add(method(type, method, site, deep));
       }
     }
     return methods;
+  }
+
+  /**
+   * Whether a method of a type overrides another one. ecj lists both where the interface of the
+   * other is named first, and takes unrelated abstract methods for overriding each other when
+   * asked.
+   */
+  private boolean overrides(ExecutableElement method, ExecutableElement above, TypeElement in) {
+    Element owner = method.getEnclosingElement();
+    Element ownerAbove = above.getEnclosingElement();
+    DeclaredType type = (DeclaredType) in.asType();
+    return !owner.equals(ownerAbove)
+        && method.getSimpleName().contentEquals(above.getSimpleName())
+        && types.isSubtype(types.erasure(owner.asType()), types.erasure(ownerAbove.asType()))
+        && types.isSubsignature(
+            (ExecutableType) types.asMemberOf(type, method),
+            (ExecutableType) types.asMemberOf(type, above));
   }
 
   private RuntimeMethods runtime() {
