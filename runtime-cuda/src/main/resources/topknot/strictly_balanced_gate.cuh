@@ -108,9 +108,8 @@ TOPKNOT_DEVICE void balancedLimits(const Run* run, const float* logits, Key* lim
       found[1] = above;
     }
     __syncthreads();
-    limit |= static_cast<Key>(found[0]) << shift;
+    limit |= static_cast<Key>(found[0]) << shift;  // written again three barriers later
     wanted -= found[1];
-    __syncthreads();
   }
   if (thread == 0) {
     limits[blockIdx.x] = limit;

@@ -106,6 +106,8 @@ class ExpertsKernelsTest {
     "1, 1, 8, 16, 4, 4, GELU, false, true", // as those of 8: the wide tile as well
     "200, 190, 72, 136, 3, 2, TANH, true, true",
     "140, 140, 136, 72, 2, 1, GELU, false, false",
+    "160, 160, 8, 8, 160, 1, RELU, true, false", // no more slots than experts, of which one has
+    // most
   })
   void plain(
       int tokens,
