@@ -15,7 +15,6 @@
 struct Bf16Tile {
   using Stored = float;
   static constexpr int M = 64, N = 64, K = 32;
-  static constexpr int CHUNK = EPILOGUE_CHUNK;
   static constexpr int THREADS = 256;
   static constexpr int BLOCKS = 3;  // of a multiprocessor: 80 registers a thread
 

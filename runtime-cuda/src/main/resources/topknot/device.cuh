@@ -20,6 +20,9 @@ __host__ __device__ constexpr int blocksAtLeast(int blocks = 1) { return blocks;
 
 typedef unsigned short Bf16;
 
+/** All lanes of a warp, as its collectives want to be told. */
+constexpr unsigned WHOLE_WARP = 0xFFFFFFFFu;
+
 // ---- Shared memory -----------------------------------------------------------------------------
 
 #ifndef TOPKNOT_HOST

@@ -107,7 +107,7 @@ struct SharedSums {
       float total = finish();
 #pragma unroll
       for (int distance = LANES / 2; distance > 0; distance /= 2) {
-        total += __shfl_xor_sync(0xFFFFFFFFu, total, distance);
+        total += __shfl_xor_sync(WHOLE_WARP, total, distance);
       }
       if (thread % LANES == 0) {
         epilogue.total(row, total);

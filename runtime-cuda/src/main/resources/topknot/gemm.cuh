@@ -39,9 +39,6 @@ struct FfmaTile {
   /** What activations and their gradients are kept as between products. */
   using Stored = float;
 
-  /** Neighbouring columns that one call of an epilogue gets. */
-  static constexpr int CHUNK = REG_N;
-
   /** Threads that share the rows of c; in one warp. */
   static constexpr int LANES = N / REG_N;
 
@@ -131,7 +128,7 @@ struct FfmaTile {
 
   /**
    * Calls take(n, sums of a b) for the tiles of columns from firstN on and before endN, one after the
-   * other; take may use `shared`.
+   * other; take may call each.
    */
   template <class A, class B, class Take>
   TOPKNOT_DEVICE static void multiplyAcross(float* shared, const A& a, const B& b, int firstM,
@@ -177,7 +174,7 @@ struct FfmaTile {
     }
   }
 
-  /** Calls epilogue(row, column, values of CHUNK columns) with places within the tile. */
+  /** Calls epilogue(row, column, values of neighbouring columns) with places within the tile. */
   template <class Epilogue>
   TOPKNOT_DEVICE static void each(Sums& sums, Epilogue& epilogue) {
     const int row = static_cast<int>(threadIdx.x) / LANES * REG_M;
@@ -201,7 +198,7 @@ struct FfmaTile {
       float total = epilogue(row + i, column, sums.at[i]);
 #pragma unroll
       for (int distance = LANES / 2; distance > 0; distance /= 2) {
-        total += __shfl_xor_sync(0xFFFFFFFFu, total, distance);
+        total += __shfl_xor_sync(WHOLE_WARP, total, distance);
       }
       if (threadIdx.x % LANES == 0) {
         epilogue.total(row + i, total);

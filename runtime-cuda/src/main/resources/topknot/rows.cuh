@@ -16,8 +16,6 @@ TOPKNOT_DEVICE int tokenOfWarp() {
 
 TOPKNOT_DEVICE int laneOfThread() { return static_cast<int>(threadIdx.x) % 32; }
 
-constexpr unsigned WHOLE_WARP = 0xFFFFFFFFu;
-
 /** The sum over the lanes of a warp, the same bits in each. */
 template <typename T>
 TOPKNOT_DEVICE T sumOfWarp(T value) {

@@ -26,7 +26,7 @@ TOPKNOT_DEVICE float largestOfBlock(float value) {
   float* parts = sharedMemory<float>();
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) {
-    value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, distance));
+    value = fmaxf(value, __shfl_xor_sync(WHOLE_WARP, value, distance));
   }
   if (threadIdx.x % 32 == 0) {
     parts[threadIdx.x / 32] = value;
@@ -43,7 +43,7 @@ TOPKNOT_DEVICE double sumOfBlock(double value) {
   double* parts = sharedMemory<double>();
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) {
-    value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
+    value += __shfl_xor_sync(WHOLE_WARP, value, distance);
   }
   __syncthreads();  // what largestOfBlock left has been read
   if (threadIdx.x % 32 == 0) {

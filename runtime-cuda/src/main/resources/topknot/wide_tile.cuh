@@ -25,7 +25,6 @@
 template <class STORED, int PARTS, int STAGES>
 struct TensorTile {
   static constexpr int M = 128, N = 128, K = 32;
-  static constexpr int CHUNK = EPILOGUE_CHUNK;
   static constexpr int THREADS = 256;
 
   /** Of a multiprocessor; two leave 128 registers a thread, too few for mma.sync and for two parts. */
