@@ -48,12 +48,12 @@ public final class Writers {
         ElementFilter.typesIn(elements.getAllMembers(root)).stream()
             .map(type -> type.getSimpleName().toString())
             .collect(Collectors.toCollection(TreeSet::new));
+    Optional<KernelNames> kernels = KernelNames.of(plan);
     CompletableFuture<String> report =
-        CompletableFuture.supplyAsync(() -> ReportWriter.write(plan));
-    for (JavaWriter.Source source : java(name, root).write(plan, inherited)) {
+        CompletableFuture.supplyAsync(() -> ReportWriter.write(plan, kernels));
+    for (JavaWriter.Source source : java(name, root).write(plan, kernels, inherited)) {
       write(name, source, root);
     }
-    Optional<KernelNames> kernels = KernelNames.of(plan);
     if (kernels.isPresent()) {
       resource(name, ".cu", CuWriter.write(plan, kernels.get()), root);
     }

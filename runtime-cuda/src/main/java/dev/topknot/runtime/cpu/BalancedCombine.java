@@ -42,9 +42,9 @@ public final class BalancedCombine {
     this.width = width;
     this.experts = experts;
     slots = new int[workers.threads()][experts];
-    gates = new float[workers.threads()][experts];
-    sums = new float[workers.threads()][width];
-    rows = new float[workers.threads()][width];
+    gates = workers.arrays(experts);
+    sums = workers.arrays(width);
+    rows = workers.arrays(width);
   }
 
   /**

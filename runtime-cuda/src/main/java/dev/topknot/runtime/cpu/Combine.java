@@ -40,8 +40,8 @@ public final class Combine {
     this.k = k;
     slots = new int[Math.multiplyExact(tokens, k)];
     gates = new float[slots.length];
-    sums = new float[workers.threads()][width];
-    rows = new float[workers.threads()][width];
+    sums = workers.arrays(width);
+    rows = workers.arrays(width);
   }
 
   /**

@@ -49,8 +49,8 @@ public final class Dense {
     this.function = function;
     chunk = Math.max(1, CHUNK / units);
     biases = new float[units];
-    lines = new float[cpu.workers().threads()][units];
-    others = new float[cpu.workers().threads()][units];
+    lines = cpu.workers().arrays(units);
+    others = cpu.workers().arrays(units);
     biasSums = new ColumnSums(cpu, units);
   }
 

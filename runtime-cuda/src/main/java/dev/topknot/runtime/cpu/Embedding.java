@@ -53,8 +53,8 @@ public final class Embedding {
     this.vocabulary = vocabulary;
     this.width = width;
     tokenIds = new int[tokens];
-    lines = new float[workers.threads()][width];
-    sums = new float[workers.threads()][width];
+    lines = workers.arrays(width);
+    sums = workers.arrays(width);
     firstToken = new int[vocabulary];
     Arrays.fill(firstToken, NONE);
     nextToken = new int[tokens];
@@ -138,8 +138,8 @@ public final class Embedding {
     }
   }
 
-  private static void add(float[] x, float[] sum) {
-    for (int i = 0; i < sum.length; i++) {
+  private void add(float[] x, float[] sum) {
+    for (int i = 0; i < width; i++) {
       sum[i] += x[i];
     }
   }

@@ -24,6 +24,7 @@ final class Panels {
   private final int[] expertRows;
   private final int[] begin;
   private int count;
+  private boolean split;
 
   /**
    * Room for any routing.
@@ -53,9 +54,11 @@ final class Panels {
    */
   void cut(int[] offsets, int experts) {
     Arrays.fill(begin, 0);
+    split = false;
     for (int e = 0; e < experts; e++) {
       int all = offsets[e + 1] - offsets[e];
       int pieces = pieces(all);
+      split |= pieces > 1;
       for (int p = 0; p < pieces; p++) {
         begin[place(border(all, p + 1, pieces) - border(all, p, pieces)) + 1]++;
       }
@@ -99,6 +102,11 @@ final class Panels {
   /** How many panels. */
   int count() {
     return count;
+  }
+
+  /** Whether any expert has more panels than one. */
+  boolean split() {
+    return split;
   }
 
   /** The expert of a panel. */

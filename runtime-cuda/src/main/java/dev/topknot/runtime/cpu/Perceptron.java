@@ -221,18 +221,9 @@ abstract class Perceptron {
     return Math.max(1, TILE / columns);
   }
 
-  /** Room for a tile of hidden rows or of outer rows. */
-  final float[] newTile() {
-    return new float[Math.max(TILE, Math.max(width, hidden))];
-  }
-
-  /** One tile a worker. */
+  /** Room for a tile of hidden rows or of outer rows, one a worker. */
   final float[][] newTiles(Cpu cpu) {
-    float[][] tiles = new float[cpu.workers().threads()][];
-    for (int i = 0; i < tiles.length; i++) {
-      tiles[i] = newTile();
-    }
-    return tiles;
+    return cpu.workers().arrays(Math.max(TILE, Math.max(width, hidden)));
   }
 
   static void scale(float[] values, int at, int count, float factor) {

@@ -157,8 +157,10 @@ final class Routed {
   private void backwardPanels(Run run) {
     beta = run.beta();
     workers.parallel(panels.count(), backwardTask);
-    for (pass = 0; pass < perceptron.gradientPasses(); pass++) {
-      workers.parallel(panels.count(), gradientTask);
+    if (panels.split()) {
+      for (pass = 0; pass < perceptron.gradientPasses(); pass++) {
+        workers.parallel(panels.count(), gradientTask);
+      }
     }
     zeroIdle();
   }
@@ -193,10 +195,17 @@ final class Routed {
     gather(x, perceptron.in, slot, rows, tiles[worker]);
     gather(dy, perceptron.dy, slot, rows, tiles[worker]);
     perceptron.backward(panels.expert(panel), slot, rows, worker);
+    if (panels.parts(panel) == 1) { // all rows of its expert, which are in cache now
+      for (int p = 0; p < perceptron.gradientPasses(); p++) {
+        perceptron.gradient(p, panels, panel, beta, worker);
+      }
+    }
   }
 
   private void gradientPanel(int panel, int worker) {
-    perceptron.gradient(pass, panels, panel, beta, worker);
+    if (panels.parts(panel) > 1) {
+      perceptron.gradient(pass, panels, panel, beta, worker);
+    }
   }
 
   /**

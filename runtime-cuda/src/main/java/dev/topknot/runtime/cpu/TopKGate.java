@@ -78,8 +78,8 @@ public final class TopKGate {
     chosen = new int[Math.multiplyExact(tokens, k)];
     gates = new float[chosen.length];
     dGates = new float[chosen.length];
-    rows = new float[cpu.workers().threads()][experts];
-    choice = new float[cpu.workers().threads()][k];
+    rows = cpu.workers().arrays(experts);
+    choice = cpu.workers().arrays(k);
   }
 
   /**

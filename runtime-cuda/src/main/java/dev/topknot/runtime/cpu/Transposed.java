@@ -25,8 +25,8 @@ final class Transposed {
     this.rows = rows;
     this.columns = columns;
     transposed = Scratch.matrix(columns, rows);
-    blocks = new float[workers.threads()][BLOCK * BLOCK];
-    transposedBlocks = new float[workers.threads()][BLOCK * BLOCK];
+    blocks = workers.arrays(BLOCK * BLOCK);
+    transposedBlocks = workers.arrays(BLOCK * BLOCK);
   }
 
   /** Copies a weight [rows, columns]; not to be called from inside a task. */

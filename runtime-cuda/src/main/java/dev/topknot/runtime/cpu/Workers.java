@@ -30,6 +30,10 @@ public final class Workers {
   }
 
   private static final long SPIN_NANOS = 5_000;
+
+  /** Floats between the arrays of two threads: the processor fetches cache lines in pairs. */
+  private static final int APART = 32;
+
   private static final ConcurrentMap<Integer, Workers> POOLS = new ConcurrentHashMap<>();
 
   /** Whether this thread is inside a task; a box, so that entering allocates nothing. */
@@ -88,6 +92,14 @@ public final class Workers {
   /** How many threads take part, the caller included. */
   public int threads() {
     return workers.length + 1;
+  }
+
+  /**
+   * An array of at least {@code length} floats for each thread. No two have a cache line in common,
+   * which threads that write to them would take from each other again and again.
+   */
+  float[][] arrays(int length) {
+    return new float[threads()][Math.addExact(length, APART)];
   }
 
   /**

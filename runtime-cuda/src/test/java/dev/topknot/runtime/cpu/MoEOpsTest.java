@@ -12,6 +12,7 @@ import static dev.topknot.dsl.Gating.TOP_K;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.topknot.dsl.ActivationFunction;
 import dev.topknot.runtime.Balance;
 import dev.topknot.runtime.Options;
 import java.util.Arrays;
@@ -20,6 +21,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** A layer of the ops against the layer in double precision, and its bits against themselves. */
@@ -250,6 +252,27 @@ final class MoEOpsTest {
       assertThat(Fixture.doubles(ops.dGateWeights)).containsOnly(0);
       assertThat(Fixture.doubles(ops.dNoiseWeights)).containsOnly(0);
       assertThat(Fixture.doubles(ops.load)).containsOnly(0);
+    }
+  }
+
+  /** Experts with more rows than a panel get their weights' gradients in parts, others at once. */
+  @ParameterizedTest
+  @EnumSource(
+      value = ActivationFunction.class,
+      names = {"RELU", "GELU", "SWIGLU"})
+  void hotAndColdExpertsAreThoseOfTheFormulas(ActivationFunction activation) {
+    MoEOps.Shape shape = new MoEOps.Shape(1000, 3, 5, 1, 6, activation, SOFTMAX_TOP_K);
+    try (MoEOps ops = new MoEOps(shape, 2, Options.defaults())) {
+      ops.draw(5);
+      ops.run.train(990, 1, 42, 1000);
+      ops.forward();
+      ops.backward();
+      Integer[] rows = new Integer[shape.experts()];
+      Arrays.setAll(rows, e -> ops.offsets.get(e + 1L) - ops.offsets.get(e));
+      assertThat(rows)
+          .anyMatch(it -> it > Panels.HEIGHT)
+          .anyMatch(it -> it > 0 && it <= Panels.HEIGHT);
+      compare(ops, ops.reference(false));
     }
   }
 

@@ -43,6 +43,13 @@ class WorkersTest {
   }
 
   @Test
+  void givesEachThreadAnArrayWithRoomBehindIt() {
+    float[][] arrays = Workers.of(3).arrays(7);
+    assertThat(arrays).hasDimensions(3, 7 + 32); // 128 bytes, two cache lines
+    assertThat(arrays[0]).isNotSameAs(arrays[1]);
+  }
+
+  @Test
   void runsTasksAtTheSameTime() throws InterruptedException {
     CountDownLatch both = new CountDownLatch(2);
     Workers.of(2)

@@ -19,7 +19,6 @@ import dev.topknot.processor.model.LayerSpec;
 import dev.topknot.processor.model.MoE;
 import dev.topknot.processor.model.ModelSpec;
 import dev.topknot.processor.model.SpecName;
-import dev.topknot.processor.plan.DeviceCalls;
 import dev.topknot.processor.plan.Parameter;
 import dev.topknot.processor.plan.Plan;
 import java.util.ArrayList;
@@ -53,15 +52,18 @@ final class EntryWriter {
   private final SpecName name;
   private final ClassName spec;
   private final ClassName entry;
+  private final boolean onGpu;
   private final Set<String> inherited;
 
   /**
    * Writes a plan's entry class.
    *
+   * @param onGpu whether there are CUDA programs
    * @param inherited simple names of types within the interface, which hide imports of such names
    */
-  EntryWriter(Plan plan, Set<String> inherited) {
+  EntryWriter(Plan plan, boolean onGpu, Set<String> inherited) {
     this.plan = plan;
+    this.onGpu = onGpu;
     this.inherited = inherited;
     this.name = plan.spec().name();
     this.spec = className(name);
@@ -287,7 +289,7 @@ final class EntryWriter {
   /** What makes the programs of each device. */
   private CodeBlock programs() {
     CodeBlock cpu = CodeBlock.of("$T::new", ClassName.get(name.packageName(), name.cpu()));
-    return DeviceCalls.complete(plan)
+    return onGpu
         ? CodeBlock.of("$L,\n$T::new", cpu, ClassName.get(name.packageName(), name.cuda()))
         : cpu;
   }

@@ -49,13 +49,14 @@ public final class JavaWriter {
   /**
    * Writes the entry class, the CPU programs and the CUDA programs.
    *
+   * @param kernels those that the CUDA programs launch; empty where the plan runs on no GPU
    * @param inherited simple names of types within the interface
    */
-  public List<Source> write(Plan plan, Set<String> inherited) {
+  public List<Source> write(Plan plan, Optional<KernelNames> kernels, Set<String> inherited) {
     List<Supplier<TypeSpec>> types = new ArrayList<>();
-    types.add(new EntryWriter(plan, inherited)::write);
+    types.add(new EntryWriter(plan, kernels.isPresent(), inherited)::write);
     types.add(new CpuWriter(plan)::write);
-    KernelNames.of(plan).ifPresent(names -> types.add(new CudaWriter(plan, names)::write));
+    kernels.ifPresent(names -> types.add(new CudaWriter(plan, names)::write));
     // Side by side, for in a compiler just started writing takes longer than all before it.
     List<Source> drafts =
         types.parallelStream().map(type -> draft(plan.spec().name(), type.get())).toList();

@@ -30,14 +30,18 @@ public final class ReportWriter {
   private final Plan plan;
   private final Optional<KernelNames> kernels;
 
-  private ReportWriter(Plan plan) {
+  private ReportWriter(Plan plan, Optional<KernelNames> kernels) {
     this.plan = plan;
-    kernels = KernelNames.of(plan);
+    this.kernels = kernels;
   }
 
-  /** The report of a plan, as Markdown. */
-  public static String write(Plan plan) {
-    ReportWriter writer = new ReportWriter(plan);
+  /**
+   * The report of a plan, as Markdown.
+   *
+   * @param kernels what a GPU would launch; empty where the plan runs on none
+   */
+  public static String write(Plan plan, Optional<KernelNames> kernels) {
+    ReportWriter writer = new ReportWriter(plan, kernels);
     writer.summary();
     writer.parameters();
     writer.memory();

@@ -26,7 +26,7 @@ class BrokenEntryWriterTest {
   @MethodSource("specs")
   void hasTheConstantsAndWaysInOfTheRealClass(Spec spec) {
     JavaWriter writer = new JavaWriter(Optional.empty(), name -> false);
-    JavaWriter.Source real = writer.write(Planner.plan(spec), Set.of()).get(0);
+    JavaWriter.Source real = writer.write(Planner.plan(spec), Optional.empty(), Set.of()).get(0);
     JavaWriter.Source broken =
         writer.writeBroken(spec.name(), spec.isPublic(), spec instanceof ModelSpec);
     assertThat(broken.simpleName()).isEqualTo(real.simpleName());

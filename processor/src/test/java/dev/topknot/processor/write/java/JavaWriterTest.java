@@ -78,8 +78,9 @@ class JavaWriterTest {
 
   private static List<JavaWriter.Source> sources(Spec spec, String... besides) {
     Set<String> beside = Set.of(besides);
+    Plan plan = Planner.plan(spec);
     return new JavaWriter(Optional.of("javax.annotation.processing.Generated"), beside::contains)
-        .write(Planner.plan(spec), Set.of());
+        .write(plan, KernelNames.of(plan), Set.of());
   }
 
   @Test

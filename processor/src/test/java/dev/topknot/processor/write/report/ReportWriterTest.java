@@ -9,6 +9,8 @@ import dev.topknot.processor.model.LayerKind;
 import dev.topknot.processor.model.LayerSpec;
 import dev.topknot.processor.model.MoE;
 import dev.topknot.processor.model.ModelSpec;
+import dev.topknot.processor.model.Spec;
+import dev.topknot.processor.plan.KernelNames;
 import dev.topknot.processor.plan.Plan;
 import dev.topknot.processor.plan.Planner;
 import dev.topknot.processor.plan.Specs;
@@ -17,9 +19,14 @@ import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
 class ReportWriterTest {
+  private static String report(Spec spec) {
+    Plan plan = Planner.plan(spec);
+    return ReportWriter.write(plan, KernelNames.of(plan));
+  }
+
   @Test
   void reportsParametersMemoryAndSteps() {
-    String report = ReportWriter.write(Planner.plan(Specs.newsModel()));
+    String report = report(Specs.newsModel());
     assertThat(report)
         .contains("# com.example.Model")
         .contains("| parameters | 7,043,856 |")
@@ -30,7 +37,7 @@ class ReportWriterTest {
 
   @Test
   void listsTheLaunchesOfAGpu() {
-    String report = ReportWriter.write(Planner.plan(Specs.newsModel()));
+    String report = report(Specs.newsModel());
     // 32 x 20 tokens, 128 to 4 x 128: the recurrent product is half of the layer's FLOPs.
     assertThat(report)
         .containsPattern(
@@ -43,12 +50,12 @@ class ReportWriterTest {
 
   @Test
   void saysThePrecisionAndItsRate() {
-    assertThat(ReportWriter.write(Planner.plan(Specs.newsModel())))
+    assertThat(report(Specs.newsModel()))
         .contains("| precision | FP32 |")
         .contains("an H100 (fp32, 60 TFLOP/s; 3.3 TB/s;")
         .containsPattern("\\| next_softmax_loss_forward_logits .*\\| 1,638.4 \\| fp32 \\|")
         .doesNotContain("bf16");
-    String rounded = ReportWriter.write(Planner.plan(Specs.inBf16(Specs.newsModel())));
+    String rounded = report(Specs.inBf16(Specs.newsModel()));
     assertThat(rounded)
         .contains("| precision | BF16: on a GPU, products round their operands;")
         .contains("(bf16, 593 TFLOP/s, which mma.sync reaches of the tensor cores' 989; fp32, 60")
@@ -61,7 +68,7 @@ class ReportWriterTest {
   void saysWhatIsProjectedAndWhatIsSampled() {
     ModelSpec.Layer lstm = Specs.named("lstm", new LayerKind.Lstm(64, OptionalInt.of(16)));
     ModelSpec model = Specs.sampled(Specs.model(2, 5, 1000, 24, lstm), 100);
-    assertThat(ReportWriter.write(Planner.plan(model)))
+    assertThat(report(model))
         .contains("| lstm.weight_hr | [16, 64] | 1,024 |")
         .contains("| softmax in training | over a token's target and 100 samples of 1,000 tokens")
         .contains("| next.logits | [10, 110] |")
@@ -73,16 +80,15 @@ class ReportWriterTest {
     ExpertKind kind = new ExpertKind(4, List.of(600), ActivationFunction.RELU, false);
     MoE moe = Specs.moe(4, 2, 600, ActivationFunction.RELU);
     String not = "Computed again in the backward pass, not kept from the forward pass";
-    assertThat(ReportWriter.write(Planner.plan(Specs.layer(moe, 40, 21)))).doesNotContain(not);
-    assertThat(
-            ReportWriter.write(Planner.plan(Specs.layer(Specs.withKinds(moe, true, kind), 40, 21))))
+    assertThat(report(Specs.layer(moe, 40, 21))).doesNotContain(not);
+    assertThat(report(Specs.layer(Specs.withKinds(moe, true, kind), 40, 21)))
         .containsOnlyOnce(not + ": 98.4 KiB, for 2.0 MFLOP.")
         .contains("Experts.recompute(x, offsets, rows, w1, gatheredAgain, hiddenAgain) | 2.0 |");
   }
 
   @Test
   void countsKindsAtABalancedLoad() {
-    assertThat(ReportWriter.write(Planner.plan(Specs.layer(Specs.kinds(false), 40, 33))))
+    assertThat(report(Specs.layer(Specs.kinds(false), 40, 33)))
         .contains("| experts.4+\\*.w3 | [16, 40] | 640 |")
         // 27 of 66 slots, rounded up, through 40 by 24 and back
         .contains("w1, w2, gathered, hidden, out) | 0.1 |");
@@ -93,8 +99,8 @@ class ReportWriterTest {
     LayerSpec adam = Specs.layer(Specs.moe(4, 2, 8, ActivationFunction.RELU), 8, 6);
     LayerSpec none =
         new LayerSpec(adam.name(), true, adam.moe(), 8, 6, Optimizer.NONE, adam.precision());
-    assertThat(ReportWriter.write(Planner.plan(adam))).contains("The update reads");
-    assertThat(ReportWriter.write(Planner.plan(none))).doesNotContain("The update");
+    assertThat(report(adam)).contains("The update reads");
+    assertThat(report(none)).doesNotContain("The update");
   }
 
   /** 4096 experts of 1024 between two LSTMs of 512, as in [S17] app. C: on one GPU of 80 GB. */
@@ -115,7 +121,7 @@ class ReportWriterTest {
     assertThat(plan.counts().parameters()).isBetween(4_300_000_000L, 4_310_000_000L);
     assertThat(plan.bytes()).isLessThan(36_000_000_000L);
     assertThat(Planner.plan(adam).bytes()).isGreaterThan(69_000_000_000L);
-    assertThat(ReportWriter.write(plan))
+    assertThat(ReportWriter.write(plan, KernelNames.of(plan)))
         .contains("| optimizer | ADAM_FACTORED |")
         .containsPattern("\\| row means \\| 25,\\d+,\\d+ \\| 24.1 MiB \\|") // 1024 + 512 an expert
         .containsPattern("\\| column means \\| 25,\\d+,\\d+ \\| 24.\\d MiB \\|") // and as many
