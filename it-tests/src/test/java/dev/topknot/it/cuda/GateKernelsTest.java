@@ -163,7 +163,8 @@ class GateKernelsTest {
         }
       } else {
         TopKGate op =
-            new TopKGate(context, "", tokens, width, n, k, gating, IMPORTANCE_LOSS, LOAD_LOSS);
+            new TopKGate(
+                context, "", tokens, width, n, k, gating, IMPORTANCE_LOSS, LOAD_LOSS, false);
         op.forward(run, xs, wg, clean, chosen, gates, importance, load);
         op.backward(
             run, xs, wg, clean, chosen, gates, importance, load, dGatesIn, dClean, dxs, dwg);

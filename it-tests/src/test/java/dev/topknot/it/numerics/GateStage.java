@@ -71,7 +71,8 @@ final class GateStage {
                 c.k(),
                 c.gating(),
                 LayerCase.IMPORTANCE_LOSS,
-                LayerCase.LOAD_LOSS);
+                LayerCase.LOAD_LOSS,
+                false);
     dispatch = new Dispatch(context, "", tokens, n, c.k());
     combine = new Combine(context, "", tokens, d, c.k());
     x = buffers.floats(tokens, d);

@@ -7,11 +7,15 @@ import static dev.topknot.processor.plan.Operand.read;
 import static dev.topknot.processor.plan.Operand.update;
 import static dev.topknot.processor.plan.Operand.write;
 
+import dev.topknot.dsl.Gating;
 import dev.topknot.processor.model.MoE;
 import java.util.List;
 
 /** The gates without noise: softmax over the top k, or the top k of the softmax. */
 record TopKGateOp(String layer, int tokens, int width, MoE moe, Tile tile) implements Op {
+  /** Experts for each chosen one from which sums over the chosen are faster than products. */
+  private static final int SPARSE = 32;
+
   @Override
   public List<Constant> constants() {
     return List.of(
@@ -21,17 +25,28 @@ record TopKGateOp(String layer, int tokens, int width, MoE moe, Tile tile) imple
         new Constant("k", moe.k()),
         new Constant("gating", moe.gating()),
         new Constant("importanceLoss", moe.importanceLoss()),
-        new Constant("loadLoss", moe.loadLoss()));
+        new Constant("loadLoss", moe.loadLoss()),
+        new Constant("sparse", sparse()));
+  }
+
+  /** Whether the CPU takes the gradients of the logits as what they are: 0 but for the chosen. */
+  private boolean sparse() {
+    boolean amongAll = moe.gating() == Gating.SOFTMAX_TOP_K && moe.k() == 1;
+    return !amongAll && moe.experts() >= (long) SPARSE * moe.k();
   }
 
   @Override
   public List<Constant> traits() {
-    return GateKernels.traits(Op.super.traits(), tile);
+    List<Constant> kernels =
+        Op.super.traits().stream().filter(it -> !it.name().equals("sparse")).toList();
+    return GateKernels.traits(kernels, tile);
   }
 
   @Override
   public List<Product> products(String method) {
-    return Product.of(method, tokens, 1, width, moe.experts());
+    return method.equals("backward") && sparse()
+        ? List.of()
+        : Product.of(method, tokens, 1, width, moe.experts());
   }
 
   @Override

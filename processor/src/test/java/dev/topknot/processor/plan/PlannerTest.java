@@ -16,6 +16,7 @@ import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class PlannerTest {
@@ -142,6 +143,24 @@ class PlannerTest {
     assertThat(plan.program(Program.EVALUATE).calls())
         .noneMatch(call -> call.method().equals("backward"));
     assertThat(plan.program(Program.GENERATE).tokens()).isEqualTo(1);
+  }
+
+  /** Without noise only the chosen logits have a gradient; the largest of a softmax is of all. */
+  @ParameterizedTest
+  @CsvSource({
+    "TOP_K, 64, 2, true",
+    "TOP_K, 63, 2, false",
+    "SOFTMAX_TOP_K, 64, 2, true",
+    "SOFTMAX_TOP_K, 4096, 1, false",
+    "SOFTMAX, 64, 64, false"
+  })
+  void aGateOfManyExpertsHasASparseGradient(Gating gating, int experts, int k, boolean sparse) {
+    MoE moe = Specs.withGating(Specs.moe(experts, k, 8, ActivationFunction.RELU), gating);
+    LayerPlan layer = Planner.plan(Specs.layer(moe, 16, 32)).program(Program.TRAIN).layers().get(0);
+    Op gate = layer.forward().get(0).op();
+    assertThat(gate.constants()).contains(new Constant("sparse", sparse));
+    assertThat(gate.products("backward")).hasSize(sparse ? 0 : 2);
+    assertThat(gate.traits()).extracting(Constant::name).doesNotContain("sparse");
   }
 
   /** The candidates and targets of a batch in training, the full softmax without a gradient. */

@@ -17,6 +17,9 @@ public final class TopKGate {
   private final GateProducts products;
   private final BalanceSums sums;
 
+  /** Null where the gradient of the logits is a matrix of all of them. */
+  private final ChosenGradients ofChosen;
+
   /** Whether the gate value is a probability among all experts. */
   private final boolean amongAll;
 
@@ -50,6 +53,8 @@ public final class TopKGate {
    * @param gating TOP_K, SOFTMAX_TOP_K or SOFTMAX
    * @param importanceLoss annotated weight of CV²(importance)
    * @param loadLoss annotated weight of CV²(load), which has no gradient here
+   * @param sparse whether the gradients of x and the weights are summed from the chosen logits',
+   *     which alone have any; else by products with all of them, faster where there are few
    */
   public TopKGate(
       CpuContext context,
@@ -60,7 +65,8 @@ public final class TopKGate {
       int k,
       Gating gating,
       double importanceLoss,
-      double loadLoss) {
+      double loadLoss,
+      boolean sparse) {
     if (gating == Gating.NOISY_TOP_K || gating == Gating.STRICTLY_BALANCED) {
       throw new IllegalArgumentException("a top-k gate without noise cannot be " + gating);
     }
@@ -68,6 +74,9 @@ public final class TopKGate {
     this.experts = experts;
     this.k = k;
     amongAll = gating == Gating.SOFTMAX_TOP_K && k == 1;
+    if (amongAll && sparse) {
+      throw new IllegalArgumentException("the largest of a softmax has a gradient for all logits");
+    }
     products = new GateProducts(cpu, width, experts);
     sums =
         new BalanceSums(
@@ -78,6 +87,7 @@ public final class TopKGate {
     chosen = new int[Math.multiplyExact(tokens, k)];
     gates = new float[chosen.length];
     dGates = new float[chosen.length];
+    ofChosen = sparse ? new ChosenGradients(cpu, tokens, width, experts, k) : null;
     rows = cpu.workers().arrays(experts);
     choice = cpu.workers().arrays(k);
   }
@@ -137,7 +147,7 @@ public final class TopKGate {
    * @param importance as forward left it
    * @param load as forward left it
    * @param dGates gradient of the weights, [T, k]
-   * @param dClean scratch, [T, n]: the gradient of the logits
+   * @param dClean scratch, [T, n]: the gradient of the logits; untouched where that is sparse
    * @param dx added to, [T, d]
    * @param dGateWeights written or added to as the run's beta says, [n, d]
    */
@@ -164,7 +174,11 @@ public final class TopKGate {
     dGates.read(0, this.dGates, 0, valid * k);
     importanceSlope = sums.importanceSlope(importance);
     cpu.workers().parallel(GateProducts.blocks(valid), backwardTask);
-    products.weightGradients(run, x, dClean, dGateWeights, null, null);
+    if (ofChosen == null) {
+      products.weightGradients(run, x, dClean, dGateWeights, null, null);
+    } else {
+      ofChosen.weights(run, this.chosen, this.dGates, x, dGateWeights);
+    }
   }
 
   /**
@@ -220,6 +234,10 @@ public final class TopKGate {
         amongAllSlope(row, chosen[t], d[0]);
       } else {
         Selection.softmaxSlope(k, gates, t * k, d);
+        if (ofChosen != null) {
+          System.arraycopy(d, 0, dGates, t * k, k);
+          continue;
+        }
         Arrays.fill(row, 0);
         for (int j = 0; j < k; j++) {
           row[chosen[t * k + j]] = d[j];
@@ -227,7 +245,11 @@ public final class TopKGate {
       }
       dClean.write((long) t * experts, row, 0, experts);
     }
-    products.addInputGradient(dClean, weights, dx, from, count);
+    if (ofChosen == null) {
+      products.addInputGradient(dClean, weights, dx, from, count);
+    } else {
+      ofChosen.addInput(chosen, dGates, weights, dx, from, count, worker);
+    }
   }
 
   /** From logits to dG·p_c·(δ_ic − p_i), in place. */

@@ -15,6 +15,9 @@ final class MoEOps implements AutoCloseable {
   static final double LOAD_LOSS = 0.2;
   private static final int STREAM = 3;
 
+  /** Experts from which the gradients of a gate without noise are summed from the chosen. */
+  private static final int SPARSE = 20;
+
   /** What a layer is made of; {@code tokens} is the most it takes. */
   record Shape(
       int tokens,
@@ -94,7 +97,16 @@ final class MoEOps implements AutoCloseable {
         withNoise
             ? null
             : new TopKGate(
-                context, "moe", t, d, n, shape.k(), shape.gating(), IMPORTANCE_LOSS, LOAD_LOSS);
+                context,
+                "moe",
+                t,
+                d,
+                n,
+                shape.k(),
+                shape.gating(),
+                IMPORTANCE_LOSS,
+                LOAD_LOSS,
+                n >= SPARSE);
     dispatch = new Dispatch(context, "moe", t, n, shape.k());
     experts =
         gated

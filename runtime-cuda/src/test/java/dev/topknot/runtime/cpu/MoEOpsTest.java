@@ -39,6 +39,8 @@ final class MoEOpsTest {
         Arguments.of(new MoEOps.Shape(40, 4, 3, 2, 3, GELU, NOISY_TOP_K), 37),
         Arguments.of(new MoEOps.Shape(7, 8, 5, 2, 6, RELU, TOP_K), 5),
         Arguments.of(new MoEOps.Shape(7, 8, 5, 1, 6, SWIGLU, TOP_K), 7),
+        Arguments.of(new MoEOps.Shape(9, 5, 40, 3, 4, RELU, TOP_K), 8),
+        Arguments.of(new MoEOps.Shape(150, 5, 21, 2, 4, RELU, SOFTMAX_TOP_K), 149),
         Arguments.of(new MoEOps.Shape(7, 8, 5, 3, 6, RELU, SOFTMAX_TOP_K), 7),
         Arguments.of(new MoEOps.Shape(7, 8, 5, 1, 6, RELU, SOFTMAX_TOP_K), 6));
   }
@@ -171,9 +173,15 @@ final class MoEOpsTest {
     assertThat(Math.sqrt(error)).as(what).isLessThanOrEqualTo(TOLERANCE * Math.sqrt(norm) + 1e-8);
   }
 
-  @Test
-  void gradientsAddUpWithBetaOne() {
-    MoEOps.Shape shape = new MoEOps.Shape(4, 8, 12, 2, 6, GELU, NOISY_TOP_K);
+  static Stream<MoEOps.Shape> bothGates() {
+    return Stream.of(
+        new MoEOps.Shape(4, 8, 12, 2, 6, GELU, NOISY_TOP_K),
+        new MoEOps.Shape(4, 8, 40, 2, 6, GELU, TOP_K));
+  }
+
+  @ParameterizedTest
+  @MethodSource("bothGates")
+  void gradientsAddUpWithBetaOne(MoEOps.Shape shape) {
     try (MoEOps ops = new MoEOps(shape, 2, Options.defaults())) {
       ops.draw(3);
       ops.run.train(4, 0, 42, 0);
@@ -312,7 +320,8 @@ final class MoEOpsTest {
     return Stream.of(
         new MoEOps.Shape(300, 16, 3, 3, 24, RELU, NOISY_TOP_K),
         new MoEOps.Shape(700, 8, 3, 2, 10, GELU, NOISY_TOP_K),
-        new MoEOps.Shape(400, 8, 2, 2, 10, SWIGLU, TOP_K));
+        new MoEOps.Shape(400, 8, 2, 2, 10, SWIGLU, TOP_K),
+        new MoEOps.Shape(400, 8, 70, 3, 4, RELU, TOP_K));
   }
 
   @Test
