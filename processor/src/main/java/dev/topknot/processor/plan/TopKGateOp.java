@@ -13,7 +13,10 @@ import java.util.List;
 
 /** The gates without noise: softmax over the top k, or the top k of the softmax. */
 record TopKGateOp(String layer, int tokens, int width, MoE moe, Tile tile) implements Op {
-  /** Experts for each chosen one from which sums over the chosen are faster than products. */
+  /**
+   * Experts for each chosen one from which sums over the chosen take the CPU no longer than
+   * products with all: 16 to 64 by the width.
+   */
   private static final int SPARSE = 32;
 
   @Override

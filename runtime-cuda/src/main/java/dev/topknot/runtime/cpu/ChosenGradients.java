@@ -4,7 +4,7 @@ import java.util.Arrays;
 
 /**
  * The gradients of a gate's input and weights where only the chosen logits have one: k of a token's
- * n. Work is that of T·k rows, whatever n is.
+ * n. Work is that of T·k rows of each, and of writing the gradient of the weights.
  */
 final class ChosenGradients {
   /** Experts of a task. */

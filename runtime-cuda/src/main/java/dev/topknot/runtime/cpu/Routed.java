@@ -156,6 +156,9 @@ final class Routed {
 
   private void backwardPanels(Run run) {
     beta = run.beta();
+    for (int e = 0; e < experts; e++) {
+      zero[e] &= offsets[e + 1] == offsets[e]; // before any is written, should a task fail
+    }
     workers.parallel(panels.count(), backwardTask);
     if (panels.split()) {
       for (pass = 0; pass < perceptron.gradientPasses(); pass++) {
@@ -231,9 +234,8 @@ final class Routed {
   private void zeroIdle() {
     int count = 0;
     for (int e = 0; e < experts; e++) {
-      if (offsets[e + 1] > offsets[e]) {
-        zero[e] = false;
-      } else if (beta == 0 && !(zero[e] && probesZero(e))) {
+      boolean none = offsets[e + 1] == offsets[e];
+      if (none && beta == 0 && !(zero[e] && probesZero(e))) {
         idle[count++] = e;
         zero[e] = true;
       }

@@ -10,6 +10,7 @@ import static dev.topknot.dsl.Gating.NOISY_TOP_K;
 import static dev.topknot.dsl.Gating.SOFTMAX_TOP_K;
 import static dev.topknot.dsl.Gating.TOP_K;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.topknot.dsl.ActivationFunction;
@@ -51,7 +52,7 @@ final class MoEOpsTest {
     try (MoEOps ops = new MoEOps(shape, 2, Options.defaults())) {
       for (int step = 0; step < 2; step++) {
         ops.draw(11 + step);
-        ops.run.train(valid, step, 42, 1000);
+        ops.run.train(Math.max(1, valid - step), step, 42, 1000); // fewer the second time
         ops.forward();
         ops.backward();
         compare(ops, ops.reference(shape.gating() == NOISY_TOP_K));
@@ -281,7 +282,21 @@ final class MoEOpsTest {
           .anyMatch(it -> it > Panels.HEIGHT)
           .anyMatch(it -> it > 0 && it <= Panels.HEIGHT);
       compare(ops, ops.reference(false));
+      double[] w1 = Fixture.doubles(ops.dW1);
+      double[] w2 = Fixture.doubles(ops.dW2);
+      ops.run.add(true);
+      ops.backward();
+      near(ops.dW1, doubled(w1), "dW1");
+      near(ops.dW2, doubled(w2), "dW2");
     }
+  }
+
+  @Test
+  void theLargestOfASoftmaxHasAGradientForAllLogits() {
+    MoEOps.Shape shape = new MoEOps.Shape(4, 8, 40, 1, 6, RELU, SOFTMAX_TOP_K);
+    assertThatThrownBy(() -> new MoEOps(shape, 1, Options.defaults()))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("for all logits");
   }
 
   @ParameterizedTest
