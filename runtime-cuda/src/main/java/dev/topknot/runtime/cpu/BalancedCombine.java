@@ -94,10 +94,7 @@ public final class BalancedCombine {
       for (int e = 0; e < experts; e++) {
         if (slot[e] >= 0) {
           from.read((long) slot[e] * width, row, 0, width);
-          float factor = gate[e];
-          for (int i = 0; i < width; i++) {
-            sum[i] += factor * row[i];
-          }
+          RowSums.addScaled(row, gate[e], width, sum);
         }
       }
       to.write((long) t * width, sum, 0, width);

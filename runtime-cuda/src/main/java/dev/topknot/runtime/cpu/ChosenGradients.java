@@ -100,11 +100,8 @@ final class ChosenGradients {
   }
 
   private void add(Matrix from, int row, float factor, int worker) {
-    float[] sum = sums[worker];
     float[] values = rows[worker];
     from.read((long) row * width, values, 0, width);
-    for (int i = 0; i < width; i++) {
-      sum[i] += factor * values[i];
-    }
+    RowSums.addScaled(values, factor, width, sums[worker]);
   }
 }

@@ -52,17 +52,11 @@ final class ColumnSums {
       Arrays.fill(tile.block, 0, count, 0);
       for (int row = block; row < Math.min(rows, block + BLOCK); row++) {
         from.read((long) row * columns + at, tile.row, 0, count);
-        add(tile.row, tile.block, count);
+        RowSums.add(tile.row, count, tile.block);
       }
-      add(tile.block, tile.total, count);
+      RowSums.add(tile.block, count, tile.total);
     }
     to.write(at, tile.total, 0, count);
-  }
-
-  private static void add(float[] x, float[] sum, int count) {
-    for (int i = 0; i < count; i++) {
-      sum[i] += x[i];
-    }
   }
 
   private static final class Tile {

@@ -106,10 +106,7 @@ public final class Combine {
       Perceptron.scale(sum, 0, width, gates[t * k]);
       for (int j = 1; j < k; j++) {
         from.read((long) slots[t * k + j] * width, row, 0, width);
-        float gate = gates[t * k + j];
-        for (int i = 0; i < width; i++) {
-          sum[i] += gate * row[i];
-        }
+        RowSums.addScaled(row, gates[t * k + j], width, sum);
       }
       to.write((long) t * width, sum, 0, width);
     }
@@ -127,9 +124,7 @@ public final class Combine {
       }
       for (int j = first; j < k; j++) {
         from.read((long) slots[t * k + j] * width, row, 0, width);
-        for (int i = 0; i < width; i++) {
-          sum[i] += row[i];
-        }
+        RowSums.add(row, width, sum);
       }
       to.write((long) t * width, sum, 0, width);
     }

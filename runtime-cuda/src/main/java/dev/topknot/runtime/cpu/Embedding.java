@@ -132,15 +132,9 @@ public final class Embedding {
       table.read((long) id * width, sum, 0, width);
       for (int token = firstToken[id]; token != NONE; token = nextToken[token]) {
         rows.read((long) token * width, line, 0, width);
-        add(line, sum);
+        RowSums.add(line, width, sum);
       }
       table.write((long) id * width, sum, 0, width);
-    }
-  }
-
-  private void add(float[] x, float[] sum) {
-    for (int i = 0; i < width; i++) {
-      sum[i] += x[i];
     }
   }
 

@@ -119,7 +119,7 @@ public final class Pointwise {
       drop(token, tile, tile.a);
       if (residual) {
         other.read(at, tile.b, 0, width);
-        add(tile.b, tile.a);
+        RowSums.add(tile.b, width, tile.a);
       }
       to.write(at, tile.a, 0, width);
     }
@@ -148,7 +148,7 @@ public final class Pointwise {
       long at = (long) token * width;
       from.read(at, tile.a, 0, width);
       other.read(at, tile.b, 0, width);
-      add(tile.a, tile.b);
+      RowSums.add(tile.a, width, tile.b);
       to.write(at, tile.b, 0, width);
     }
   }
@@ -163,12 +163,6 @@ public final class Pointwise {
     float scale = 1 / (1 - rate);
     for (int j = 0; j < width; j++) {
       x[j] = u[j] >= rate ? x[j] * scale : 0;
-    }
-  }
-
-  private static void add(float[] x, float[] sum) {
-    for (int i = 0; i < sum.length; i++) {
-      sum[i] += x[i];
     }
   }
 

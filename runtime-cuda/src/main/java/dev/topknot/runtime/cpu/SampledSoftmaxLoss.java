@@ -203,7 +203,7 @@ public final class SampledSoftmaxLoss {
     cpu.workers().parallel(chunks(count, CHUNK), scatterRows);
     Arrays.fill(classSums, 0, count, 0);
     for (int group = 0; group < groups(); group++) {
-      SoftmaxLoss.add(groupSums[group], count, classSums);
+      RowSums.add(groupSums[group], count, classSums);
     }
     for (int c = 0; c < count; c++) {
       dBias.set(0, ids[c], dBias.get(0, ids[c]) + classSums[c]);
@@ -299,7 +299,7 @@ public final class SampledSoftmaxLoss {
         weight.write(at, line, 0, width);
       } else {
         weight.read(at, sum, 0, width);
-        SoftmaxLoss.add(line, width, sum);
+        RowSums.add(line, width, sum);
         weight.write(at, sum, 0, width);
       }
     }

@@ -144,7 +144,7 @@ public final class SoftmaxLoss {
       dBias.read(0, biasGradient, 0, vocabulary);
     }
     for (int group = 0; group < groups(); group++) {
-      add(groupSums[group], vocabulary, biasGradient);
+      RowSums.add(groupSums[group], vocabulary, biasGradient);
     }
     dBias.write(0, biasGradient, 0, vocabulary);
   }
@@ -285,12 +285,6 @@ public final class SoftmaxLoss {
       float scaled = row[j] * factor;
       row[j] = scaled;
       sum[j] += scaled;
-    }
-  }
-
-  static void add(float[] x, int count, float[] sum) {
-    for (int j = 0; j < count; j++) {
-      sum[j] += x[j];
     }
   }
 }
